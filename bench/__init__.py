@@ -1,0 +1,1 @@
+"""Speed as ratios beside peers, in one run: `make bench`."""
