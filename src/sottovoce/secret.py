@@ -16,7 +16,7 @@ class Secret(Generic[_Value]):
     __slots__ = ("_value",)
 
     def __init__(self, value: _Value) -> None:
-        self._value = value
+        self._value: _Value = value
 
     def reveal(self) -> _Value:
         """Return the value itself."""
