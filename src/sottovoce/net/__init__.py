@@ -1,0 +1,1 @@
+"""Sockets: the only layer between the protocol machines and the network."""

@@ -1,0 +1,461 @@
+"""Runs the pure machines on an asyncio loop: sockets in, sockets out, one timer."""
+
+import asyncio
+import errno
+import ipaddress
+import itertools
+import logging
+import socket
+import ssl
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..errors import Error, LocalError, SettingsError, Unreachable
+from ..sip.element import CloseFlow, Element, ElementEvent
+from ..sip.transactions import Send
+from ..sip.transport import Flow, Target, Transport, host_port
+from .stream import State, StreamConnection
+from .tls import TlsSecurity
+from .udp import UdpPort
+
+log = logging.getLogger("sottovoce.net")
+
+#: From SYN to the end of the TLS handshake.
+OPEN_TIMEOUT_S = 10.0
+#: Connections at once; each idle TLS one costs about 50 kB.
+MAX_CONNECTIONS = 20_000
+#: Handshakes at once; one costs 2 ms of CPU, so all of them cost under a second.
+MAX_HANDSHAKES = 400
+#: Messages that wait for one connection to open.
+MAX_WAITING_SENDS = 100
+ACCEPT_BACKLOG = 1024
+MAX_ACCEPTS_A_WAKE_UP = 32
+_LISTENER_PAUSE_S = 1.0
+
+
+class Core(Protocol):
+    """The transaction user above the element, with the five calls' faces."""
+
+    def receive_event(self, event: ElementEvent, now: float) -> None:
+        """Take one event of the element."""
+
+    def handle_timer(self, now: float) -> None:
+        """Fire what is due."""
+
+    def next_deadline(self) -> float | None:
+        """When to call handle_timer."""
+
+    def connection_lost(self, flow: Flow, reason: str, now: float) -> None:
+        """A stream connection is gone."""
+
+
+@dataclass(slots=True)
+class _Opening:
+    """A connection on its way, and what waits for it."""
+
+    connection: StreamConnection | None = None
+    sends: list[Send] = field(default_factory=list)
+    waiters: list[asyncio.Future[Flow]] = field(default_factory=list)
+    timeout: asyncio.TimerHandle | None = None
+
+
+class Driver:
+    """One element, its core above and its sockets below, on one loop.
+
+    Args:
+        element: The element to run.
+        core: What takes the element's events.
+        client_tls: Context for connections that we open.
+
+    """
+
+    def __init__(self, element: Element, core: Core, *, client_tls: ssl.SSLContext) -> None:
+        self.element = element
+        self._core = core
+        self._client_tls = client_tls
+        self._loop = asyncio.get_running_loop()
+        self._numbers = itertools.count(1)
+        self._connections: dict[int, StreamConnection] = {}
+        self._target_of: dict[int, Target] = {}
+        self._by_target: dict[Target, int] = {}
+        self._opening: dict[Target, _Opening] = {}
+        self._handshaking: dict[StreamConnection, asyncio.TimerHandle] = {}
+        self._listeners: list[socket.socket] = []
+        self._udp: list[UdpPort] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._pumping = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.closed = False
+
+    # Listening
+
+    def listen(
+        self, transport: Transport, host: str, port: int, server_tls: ssl.SSLContext | None = None
+    ) -> tuple[str, int]:
+        """Open a port for requests; port 0 lets the system choose.
+
+        Returns:
+            The address bound.
+
+        Raises:
+            SettingsError: The port is in use, not allowed, or the address is not ours.
+
+        """
+        try:
+            if transport is Transport.UDP:
+                udp = UdpPort(self._loop, (host, port), self._receive_datagram)
+                self._udp.append(udp)
+                return udp.local
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listener = socket.create_server((host, port), family=family, backlog=ACCEPT_BACKLOG)
+        except OSError as error:
+            raise SettingsError(
+                f"cannot listen on {transport.value.lower()}:{host_port(host, port)}: "
+                f"{(error.strerror or str(error)).lower()}; choose another --listen address"
+            ) from error
+        listener.setblocking(False)
+        self._listeners.append(listener)
+        if (transport is Transport.TLS) != (server_tls is not None):
+            raise LocalError("TLS ports, and no others, take a TLS context")
+        self._loop.add_reader(listener.fileno(), self._accept, listener, server_tls)
+        bound = listener.getsockname()
+        return bound[0], bound[1]
+
+    def stop_listening(self) -> None:
+        """Take no more connections; those that stand go on."""
+        for listener in self._listeners:
+            self._loop.remove_reader(listener.fileno())
+            listener.close()
+        self._listeners.clear()
+
+    def _accept(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+        for _ in range(MAX_ACCEPTS_A_WAKE_UP):
+            try:
+                sock, remote = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # out of file descriptors: let some go first
+                log.warning("cannot accept a connection: %s", error)
+                self._loop.remove_reader(listener.fileno())
+                self._loop.call_later(_LISTENER_PAUSE_S, self._resume, listener, context)
+                return
+            if (
+                len(self._connections) >= MAX_CONNECTIONS
+                or len(self._handshaking) >= MAX_HANDSHAKES
+            ):
+                log.warning("connection of %s refused: the limit is reached", remote[0])
+                sock.close()
+                continue
+            sock.setblocking(False)
+            self._adopt(sock, context, None)
+
+    def _resume(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+        if listener in self._listeners:
+            self._loop.add_reader(listener.fileno(), self._accept, listener, context)
+
+    def _adopt(
+        self, sock: socket.socket, context: ssl.SSLContext | None, target: Target | None
+    ) -> StreamConnection:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        number = next(self._numbers)
+        if target is not None:
+            self._target_of[number] = target
+        connection = StreamConnection(
+            self._loop,
+            sock,
+            number,
+            context=context,
+            domain=target.domain if target else None,
+            on_open=self._opened,
+            on_data=self._receive_stream,
+            on_closed=self._lost,
+        )
+        if connection.state in (State.CONNECTING, State.HANDSHAKING):
+            self._handshaking[connection] = self._loop.call_later(
+                OPEN_TIMEOUT_S,
+                connection.abandon,
+                TimeoutError(f"no connection within {OPEN_TIMEOUT_S:.0f} s"),
+            )
+        return connection
+
+    # Connecting
+
+    async def connect(self, target: Target) -> Flow:
+        """Open a connection, or find the one that stands.
+
+        Raises:
+            Unreachable: No connection came about.
+            CertificateRefused: The server there cannot prove ``target.domain``.
+
+        """
+        number = self._by_target.get(target)
+        if number is not None and (flow := self._connections[number].flow) is not None:
+            return flow
+        if target.transport is Transport.UDP:
+            return await self._udp_flow(target)
+        waiter: asyncio.Future[Flow] = self._loop.create_future()
+        self._opening_to(target).waiters.append(waiter)
+        return await waiter
+
+    def security_of(self, flow: Flow) -> TlsSecurity | None:
+        """What protects a flow; None for one without TLS, or gone."""
+        connection = self._connections.get(flow.connection)
+        return connection.security if connection else None
+
+    def _opening_to(self, target: Target) -> _Opening:
+        opening = self._opening.get(target)
+        if opening is None:
+            opening = self._opening[target] = _Opening()
+            self._start(self._open(target, opening))
+        return opening
+
+    def _start(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _open(self, target: Target, opening: _Opening) -> None:
+        try:
+            family, address = await self._resolve(target)
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock.setblocking(False)
+            if (code := sock.connect_ex(address)) not in (0, errno.EINPROGRESS):
+                sock.close()
+                raise OSError(code, "no route to it")
+        except OSError as error:
+            self._opening_failed(target, error)
+            return
+        context = self._client_tls if target.transport is Transport.TLS else None
+        opening.connection = self._adopt(sock, context, target)
+
+    async def _resolve(self, target: Target) -> tuple[int, tuple[str, int]]:
+        try:
+            address = ipaddress.ip_address(target.host)
+        except ValueError:
+            found = await self._loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+            family, _, _, _, resolved = found[0]
+            return family, (str(resolved[0]), int(resolved[1]))
+        family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+        return family, (target.host, target.port)
+
+    async def _udp_flow(self, target: Target) -> Flow:
+        try:
+            family, remote = await self._resolve(target)
+            port = next((udp for udp in self._udp if udp.family == family), None)
+            if port is None:
+                local = _local_address_towards(family, remote)
+                port = UdpPort(self._loop, (local, 0), self._receive_datagram)
+                self._udp.append(port)
+        except OSError as error:
+            raise _unreachable(target, error) from error
+        return Flow(Transport.UDP, port.local, remote)
+
+    def _opened(self, connection: StreamConnection) -> None:
+        timeout = self._handshaking.pop(connection, None)
+        if timeout:
+            timeout.cancel()
+        flow = connection.flow
+        assert flow is not None
+        self._connections[flow.connection] = connection
+        target = self._target_of.get(flow.connection)
+        now = self._loop.time()
+        self.element.connection_opened(target, flow, now)
+        if target is None:
+            return
+        self._by_target[target] = flow.connection
+        opening = self._opening.pop(target, _Opening())
+        for waiter in opening.waiters:
+            if not waiter.done():
+                waiter.set_result(flow)
+        for send in opening.sends:
+            connection.write(send.data)
+
+    def _opening_failed(self, target: Target, error: Exception) -> None:
+        opening = self._opening.pop(target, None)
+        if opening is None:
+            return
+        failure: Error = error if isinstance(error, Error) else _unreachable(target, error)
+        for waiter in opening.waiters:
+            if not waiter.done():
+                waiter.set_exception(failure)
+        now = self._loop.time()
+        for send in opening.sends:
+            self.element.send_failed(send, str(failure), now)
+        self.pump()
+
+    def _lost(self, connection: StreamConnection, error: Exception) -> None:
+        timeout = self._handshaking.pop(connection, None)
+        if timeout:
+            timeout.cancel()
+        flow = connection.flow
+        target = self._target_of.pop(connection.number, None)
+        if target is not None and self._by_target.get(target) == connection.number:
+            del self._by_target[target]
+        if flow is None or self._connections.pop(flow.connection, None) is None:
+            if target is not None:
+                self._opening_failed(target, error)
+            else:
+                log.info("handshake of a peer failed: %s", error)
+            return
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        now = self._loop.time()
+        self.element.connection_lost(flow, reason, now)
+        self._core.connection_lost(flow, reason, now)
+        self.pump()
+
+    def close_flow(self, flow: Flow) -> None:
+        """Close a stream connection, as if it had been lost."""
+        connection = self._connections.get(flow.connection)
+        if connection is not None:
+            connection.abandon(ConnectionResetError(errno.ECONNRESET, "closed by us"))
+
+    # Running
+
+    def _receive_stream(self, connection: StreamConnection, data: bytes) -> None:
+        assert connection.flow is not None
+        self.element.receive_stream(data, connection.flow, self._loop.time())
+        self.pump()
+
+    def _receive_datagram(self, data: bytes, flow: Flow) -> None:
+        self.element.receive_datagram(data, flow, self._loop.time())
+        self.pump()
+
+    def pump(self) -> None:
+        """Bring events up and bytes down until neither is left, then set the timer."""
+        if self._pumping or self.closed:
+            return
+        self._pumping = True
+        try:
+            element, core = self.element, self._core
+            moved = True
+            while moved:
+                moved = False
+                while (event := element.next_event()) is not None:
+                    core.receive_event(event, self._loop.time())
+                for send in element.take_sends():
+                    moved = True
+                    self._transmit(send)
+        finally:
+            self._pumping = False
+        self._set_timer()
+
+    def _transmit(self, send: Send | CloseFlow) -> None:
+        if isinstance(send, CloseFlow):
+            self.close_flow(send.flow)
+            return
+        hop = send.hop
+        if isinstance(hop, Flow):
+            if hop.connection:
+                connection = self._connections.get(hop.connection)
+                if connection is None:
+                    self._fail_send(send, "its connection is gone")
+                else:
+                    connection.write(send.data)
+            else:
+                self._send_datagram(send, hop)
+            return
+        if (number := self._by_target.get(hop)) is not None:
+            self._connections[number].write(send.data)
+        elif hop.transport is Transport.UDP:
+            self._start(self._resolve_and_send(send, hop))
+        else:
+            waiting = self._opening_to(hop).sends
+            if len(waiting) < MAX_WAITING_SENDS:
+                waiting.append(send)
+            else:
+                self._fail_send(send, f"too many requests wait for {hop}")
+
+    def _send_datagram(self, send: Send, flow: Flow) -> None:
+        for port in self._udp:
+            if port.local == flow.local:
+                try:
+                    port.send(send.data, flow.remote)
+                except OSError as error:
+                    self._fail_send(send, error.strerror or str(error))
+                return
+        self._fail_send(send, f"no UDP port {host_port(*flow.local)} is open")
+
+    async def _resolve_and_send(self, send: Send, target: Target) -> None:
+        try:
+            flow = await self._udp_flow(target)
+        except Unreachable as error:
+            self._fail_send(send, error.reason)
+        else:
+            self._send_datagram(send, flow)
+        self.pump()
+
+    def _fail_send(self, send: Send, reason: str) -> None:
+        """Tell the element, but not from within its own call."""
+        self.element.send_failed(send, reason, self._loop.time())
+        self._loop.call_soon(self.pump)
+
+    def _set_timer(self) -> None:
+        due_at = min(
+            _present(self.element.next_deadline(), self._core.next_deadline()), default=None
+        )
+        timer = self._timer
+        if due_at is None or (timer is not None and timer.when() <= due_at):
+            return  # a timer that fires too early finds nothing due, and is set anew
+        if timer is not None:
+            timer.cancel()
+        self._timer = self._loop.call_at(due_at, self._handle_timer)
+
+    def _handle_timer(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        self.element.handle_timer(now)
+        self._core.handle_timer(now)
+        self.pump()
+
+    # Ending
+
+    @property
+    def connections(self) -> Iterable[Flow]:
+        """The stream connections that stand."""
+        return [each.flow for each in self._connections.values() if each.flow is not None]
+
+    def close(self) -> None:
+        """Close every socket; nothing is called back any more."""
+        self.closed = True
+        self.stop_listening()
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        for connection, timeout in self._handshaking.items():
+            timeout.cancel()
+            connection.close()
+        for connection in self._connections.values():
+            connection.close()
+        for opening in self._opening.values():
+            for waiter in opening.waiters:
+                waiter.cancel()
+        for udp in self._udp:
+            udp.close()
+        self._connections.clear()
+        self._opening.clear()
+        self._udp.clear()
+
+
+def _present(*times: float | None) -> list[float]:
+    return [each for each in times if each is not None]
+
+
+def _unreachable(target: Target, error: Exception) -> Unreachable:
+    if isinstance(error, ConnectionRefusedError):
+        reason = f"nothing answers at {target}; is the server running there?"
+    elif isinstance(error, socket.gaierror):
+        reason = f"{target.host} is not known to the DNS; give the server with --outbound-proxy"
+    else:
+        text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = f"{target} cannot be reached: {text.lower()}"
+    return Unreachable(503, reason)
+
+
+def _local_address_towards(family: int, remote: tuple[str, int]) -> str:
+    """Which of our addresses a datagram to ``remote`` bears; nothing is sent to learn it."""
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect(remote)
+        return str(probe.getsockname()[0])
