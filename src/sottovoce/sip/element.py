@@ -12,18 +12,14 @@ from dataclasses import dataclass, replace
 
 from ..errors import LocalError, ParseError
 from ..keying.sdes import cannot_be_inspected, carries_keys
+from .client_transaction import ClientTransaction
 from .framing import StreamFramer
 from .header_values import Via
 from .message import Message, Request, Response, field
 from .parser import parse_message, salvage
+from .server_transaction import ServerTransaction
 from .timers import RFC3261_TIMERS, TimerValues
-from .transactions import (
-    ClientTransaction,
-    Send,
-    ServerTransaction,
-    TransactionEvent,
-    Transactions,
-)
+from .transactions import Send, TransactionEvent, Transactions
 from .transport import Flow, Hop, Target, Transport, host_port
 
 #: Who warns in a Warning header when we have no name of our own to give.
@@ -164,6 +160,7 @@ class Element:
         self._events.append(MessageRefused(flow, str(error)))
         request = salvage(data)
         if request is not None and request.method != "ACK":
+            request = request.with_replaced_top_via(_with_source(request.top_via, flow))
             warning = str(error).replace("\\", "").replace('"', "'")
             self._answer_statelessly(
                 request, flow, error.status_hint, f'399 {WARNING_AGENT} "{warning}"'
