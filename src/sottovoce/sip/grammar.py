@@ -1,0 +1,173 @@
+"""The lexical rules every SIP header shares.  RFC 3261 sections 7.3.1 and 25.1.
+
+Texts here are header values as ``str``: one line, or folded lines joined by
+:func:`unfold`.  Octets that are not UTF-8 stand as lone surrogates (PEP 383) and come
+out again unchanged.  Every pattern takes time linear in its input.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from ..errors import LocalError, ParseError
+
+# token = 1*(alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "`" / "'" / "~" )
+TOKEN_CHARACTERS: Final = r"A-Za-z0-9\-.!%*_+`'~"  # noqa: S105 - no password
+# quoted-string = SWS DQUOTE *(qdtext / quoted-pair ) DQUOTE
+QUOTED_STRING: Final = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+
+is_token: Final = re.compile(rf"[{TOKEN_CHARACTERS}]++", re.ASCII).fullmatch
+
+_FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
+_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+_NEEDS_QUOTED_PAIR = re.compile(r'["\\\x00-\x08\x0b-\x1f\x7f]')
+
+# A piece of a list: anything but the separator, with quoted strings and <...> whole.
+_COMMA_ITEM = re.compile(rf'(?:[^,"<>]++|{QUOTED_STRING}|<[^<>"]*+>)*+', re.DOTALL)
+
+# generic-param = token [ EQUAL gen-value ]; gen-value = token / host / quoted-string
+# Wider than the grammar: tags and branches in the field hold "@", "=" and "/" too.
+_PARAM = re.compile(
+    rf"[ \t]*([{TOKEN_CHARACTERS}]++)[ \t]*"
+    rf'(?:=[ \t]*({QUOTED_STRING}|[^\x00-\x20\x7f";,<>]++)[ \t]*)?',
+    re.DOTALL,
+)
+
+MAX_PARAMS: Final = 64
+"Parameters of one header value: far over any real one, so that no list grows for ever."
+
+# Longest digit string worth converting; delta-seconds and CSeq are under 2**32.
+_SIGNIFICANT_DIGITS = 10
+MAX_DELTA_SECONDS: Final = 2**32 - 1
+
+
+def unfold(text: str) -> str:
+    """Join folded lines with one space and strip the ends (section 7.3.1)."""
+    if "\r" in text:
+        text = _FOLD.sub(" ", text)
+    return text.strip(" \t")
+
+
+def split_items(text: str) -> list[str]:
+    """Split a comma-separated list, leaving quoted strings and ``<...>`` whole.
+
+    Empty items are skipped: phones send ``Allow: INVITE, ACK,``.
+
+    Raises:
+        ParseError: A quote or an angle bracket is not closed.
+
+    """
+    if "," not in text:
+        item = text.strip(" \t")
+        return [item] if item else []
+    if '"' not in text and "<" not in text:
+        pieces = text.split(",")
+    else:
+        pieces = []
+        at, end = 0, len(text)
+        while at <= end:
+            found = _COMMA_ITEM.match(text, at)
+            stop = found.end() if found else at
+            if stop < end and text[stop] != ",":
+                raise ParseError(f"unbalanced {text[stop]!r} at character {stop} of a list")
+            pieces.append(text[at:stop])
+            at = stop + 1
+    return [item for piece in pieces if (item := piece.strip(" \t"))]
+
+
+def parse_params(text: str) -> dict[str, str | None]:
+    """Parse ``;name=value;name`` into a dict in order of arrival.
+
+    Names become lower case; values stay as received, a quoted one with its quotes
+    (see :func:`unquote`); a parameter without ``=`` has the value None.
+
+    Raises:
+        ParseError: Not of that form, a name stands twice (section 7.3.1), or there are
+            more than :data:`MAX_PARAMS`.
+
+    """
+    params: dict[str, str | None] = {}
+    at, end = 0, len(text)
+    match = _PARAM.match
+    while at < end:
+        found = match(text, at + 1) if text[at] == ";" else None
+        if found is None:
+            raise ParseError(f"parameter expected at character {at} of {shown(text)}")
+        name, value = found.groups()
+        name = name.lower()
+        if name in params:
+            raise ParseError(f"parameter {shown(name)} stands twice")
+        params[name] = value
+        at = found.end()
+    if len(params) > MAX_PARAMS:
+        raise ParseError(f"{len(params)} parameters are over {MAX_PARAMS}")
+    return params
+
+
+def format_params(params: Mapping[str, str | None]) -> str:
+    """Write parameters as :func:`parse_params` reads them."""
+    return "".join(
+        f";{name}" if value is None else f";{name}={value}" for name, value in params.items()
+    )
+
+
+def unquote(text: str) -> str:
+    """Return what a quoted string stands for, or the text itself if it is not one."""
+    if len(text) < 2 or text[0] != '"' or text[-1] != '"':
+        return text
+    inner = text[1:-1]
+    return _QUOTED_PAIR.sub(r"\1", inner) if "\\" in inner else inner
+
+
+def quote(text: str) -> str:
+    """Write a text as a quoted string.
+
+    Raises:
+        LocalError: It holds CR or LF, which no quoted string can carry.
+
+    """
+    if "\r" in text or "\n" in text:
+        raise LocalError("a quoted string cannot hold a line break")
+    return '"' + _NEEDS_QUOTED_PAIR.sub(r"\\\g<0>", text) + '"'
+
+
+def parse_number(text: str, what: str, limit: int) -> int:
+    """Read decimal digits no greater than ``limit``.
+
+    Raises:
+        ParseError: Not digits only, or over the limit; ``what`` names the header.
+
+    """
+    if not (text.isascii() and text.isdigit()):
+        raise ParseError(f"{what}: {shown(text)} is not a number")
+    digits = text.lstrip("0")
+    if len(digits) > _SIGNIFICANT_DIGITS or (number := int(digits or "0")) > limit:
+        raise ParseError(f"{what}: {shown(text)} is over {limit}")
+    return number
+
+
+def parse_delta_seconds(text: str, what: str) -> int:
+    """Read delta-seconds; a number too great for 32 bits becomes the greatest.
+
+    RFC 4475 section 3.1.2.4 lets an element use a default in place of such a value.
+
+    Raises:
+        ParseError: Not digits only.
+
+    """
+    if not (text.isascii() and text.isdigit()):
+        raise ParseError(f"{what}: {shown(text)} is not a number")
+    digits = text.lstrip("0")
+    if len(digits) > _SIGNIFICANT_DIGITS:
+        return MAX_DELTA_SECONDS
+    return min(int(digits or "0"), MAX_DELTA_SECONDS)
+
+
+def shown(text: str, limit: int = 40) -> str:
+    """Show remote text in an error: printable, short, with no octet of its own choosing."""
+    return ascii(text if len(text) <= limit else text[:limit] + "...")
+
+
+def join_items(items: Iterable[str]) -> str:
+    """Write a list as :func:`split_items` reads it."""
+    return ", ".join(items)

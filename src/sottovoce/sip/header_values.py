@@ -1,0 +1,188 @@
+"""The header values a SIP element acts on: Via, CSeq, and name-addr headers.
+
+RFC 3261 sections 20.42, 20.16, 20.10 and 25.1; RFC 3581 for rport.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from ..errors import ParseError
+from .grammar import (
+    QUOTED_STRING,
+    TOKEN_CHARACTERS,
+    format_params,
+    parse_number,
+    parse_params,
+    quote,
+    shown,
+    unquote,
+)
+from .uri import MAX_PORT, SipUri, bracketed, check_port
+
+# via-parm = sent-protocol LWS sent-by *( SEMI via-params ); LWS about "/" and ":" is legal,
+# and so is another version than 2.0, which the start line of its message then has too
+_VIA = re.compile(
+    rf"[Ss][Ii][Pp][ \t]*/[ \t]*[0-9.]++[ \t]*/[ \t]*([{TOKEN_CHARACTERS}]++)[ \t]+"
+    r"([A-Za-z0-9._\-]++|\[[0-9A-Fa-f:.]++\])[ \t]*(?::[ \t]*([0-9]{1,5})[ \t]*)?"
+    r"(;.*)?",
+    re.DOTALL,
+)
+
+# name-addr = [ display-name ] LAQUOT addr-spec RAQUOT; display-name = *(token LWS)/ quoted-string
+# Wider than the grammar: a bare display name may hold any visible character but the
+# separators, since phones send names in UTF-8 without quotes.
+_NAME_ADDRESS = re.compile(
+    rf'({QUOTED_STRING}|[^\x00-\x08\x0a-\x1f\x7f"<>,;:\\]*+)[ \t]*'
+    r"<([A-Za-z][A-Za-z0-9+.\-]*+:[!#-;=?-~]++)>[ \t]*(;.*)?",
+    re.DOTALL,
+)
+# addr-spec standing alone: section 20.10 wants brackets if it holds comma, "?" or ";",
+# so that ";" begins the header's own parameters.
+_BARE_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*+:[!#-+\--:=@-~]++)[ \t]*(;.*)?", re.DOTALL)
+
+_CSEQ = re.compile(rf"([0-9]++)[ \t]+([{TOKEN_CHARACTERS}]++)")
+
+MAX_CSEQ = 2**32 - 1
+"Section 8.1.1.5: expressible as a 32-bit unsigned integer."
+
+
+@dataclass(frozen=True, slots=True)
+class Via:
+    """One hop of a message's path (section 20.42)."""
+
+    transport: str
+    "In upper case, e.g. ``TLS``; unknown ones are accepted."
+
+    host: str
+    "Host of sent-by; an IPv6 address without its brackets."
+
+    port: int | None
+    "Port of sent-by, if it was written out."
+
+    params: dict[str, str | None] = field(default_factory=dict, hash=False)
+    "Lower-case name to value as received, in order; treat as read-only."
+
+    @classmethod
+    def parse(cls, text: str) -> "Via":
+        """Read one Via item.
+
+        Raises:
+            ParseError: Not of the form the section asks for.
+
+        """
+        found = _VIA.fullmatch(text)
+        if found is None:
+            raise ParseError(f"{shown(text)} has not the form SIP/2.0/TRANSPORT host")
+        transport, host, port_digits, params_text = found.groups()
+        return cls(
+            transport.upper(),
+            host[1:-1] if host[0] == "[" else host,
+            None if port_digits is None else check_port(port_digits),
+            parse_params(params_text) if params_text else {},
+        )
+
+    def __str__(self) -> str:
+        port = "" if self.port is None else f":{self.port}"
+        params = format_params(self.params)
+        return f"SIP/2.0/{self.transport} {bracketed(self.host)}{port}{params}"
+
+    @property
+    def branch(self) -> str | None:
+        """Transaction identifier; None from an RFC 2543 element."""
+        return self.params.get("branch")
+
+    @property
+    def received(self) -> str | None:
+        """Source address the next hop saw; an IPv6 address without its brackets."""
+        value = self.params.get("received")
+        return value.strip("[]") if value else None
+
+    @property
+    def rport(self) -> int | None:
+        """Source port the next hop saw (RFC 3581).
+
+        None without a usable value: a client that asks for one sends ``rport`` bare,
+        which shows as ``"rport" in via.params``.
+        """
+        value = self.params.get("rport")
+        if value is None or len(value) > 5 or not (value.isascii() and value.isdigit()):
+            return None
+        port = int(value)
+        return port if 0 < port <= MAX_PORT else None
+
+
+@dataclass(frozen=True, slots=True)
+class NameAddress:
+    """A value of From, To, Contact, Route, Record-Route and their like (section 20.10)."""
+
+    display_name: str
+    "Without its quotes; empty without one."
+
+    uri: str
+    "As received."
+
+    params: dict[str, str | None] = field(default_factory=dict, hash=False)
+    "The header's parameters, not the URI's; treat as read-only."
+
+    @classmethod
+    def parse(cls, text: str) -> "NameAddress":
+        """Read one item.
+
+        Raises:
+            ParseError: Neither ``name <uri>;params`` nor ``uri;params``.
+
+        """
+        found = _NAME_ADDRESS.fullmatch(text)
+        if found is not None:
+            name, uri, params_text = found.groups()
+            name = unquote(name) if name[:1] == '"' else name.rstrip(" \t")
+        else:
+            found = _BARE_ADDRESS.fullmatch(text)
+            if found is None:
+                raise ParseError(f"{shown(text)} is neither a name-addr nor a bare URI")
+            uri, params_text = found.groups()
+            name = ""
+        return cls(name, uri, parse_params(params_text) if params_text else {})
+
+    def __str__(self) -> str:
+        name = f"{quote(self.display_name)} " if self.display_name else ""
+        return f"{name}<{self.uri}>{format_params(self.params)}"
+
+    @property
+    def tag(self) -> str | None:
+        """The tag parameter of From and To."""
+        return self.params.get("tag")
+
+    @property
+    def sip_uri(self) -> SipUri:
+        """The URI in parts.
+
+        Raises:
+            ParseError: Not a SIP or SIPS URI.
+
+        """
+        return SipUri.parse(self.uri)
+
+
+@dataclass(frozen=True, slots=True)
+class CSeq:
+    """Sequence number and method of a request (section 20.16)."""
+
+    number: int
+    method: str
+
+    @classmethod
+    def parse(cls, text: str) -> "CSeq":
+        """Read the value.
+
+        Raises:
+            ParseError: Not a number below 2**32 and a method.
+
+        """
+        found = _CSEQ.fullmatch(text)
+        if found is None:
+            raise ParseError(f"{shown(text)} is not a number and a method")
+        return cls(parse_number(found[1], "sequence number", MAX_CSEQ), found[2])
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.method}"
