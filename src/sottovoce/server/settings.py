@@ -1,0 +1,418 @@
+"""What ``sottovoce serve`` can be told, from one source: the fields of :class:`ServeSettings`.
+
+Command line over environment (``SOTTOVOCE_SERVE_…``) over ``DATA/settings.toml`` over
+defaults.  The sample file that the first start writes is made from the same fields.
+"""
+
+import difflib
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from ..errors import SettingsError
+from ..pki.identity import canonical_domain, parse_address
+from ..sip.transport import Transport, host_port
+
+SETTINGS_FILE = "settings.toml"
+ENVIRONMENT_PREFIX = "SOTTOVOCE_SERVE_"
+#: Names the data folder; it is no setting, for the settings are inside.
+DATA_VARIABLE = f"{ENVIRONMENT_PREFIX}DATA"
+
+_MAX_PORT = 65535
+_SHOWN_CHARACTERS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """A place to listen at, such as ``tls:[::]:5061``."""
+
+    transport: Transport
+
+    host: str
+    "IP address or host name, without brackets."
+
+    port: int
+    "0 lets the system choose."
+
+    @classmethod
+    def parse(cls, text: str) -> "ListenAddress":
+        """Read ``TRANSPORT:HOST:PORT``.
+
+        Raises:
+            ValueError: It is not of that form; says what was expected.
+
+        """
+        form = "expected tls:HOST:PORT, tcp:HOST:PORT or udp:HOST:PORT, IPv6 as tls:[::1]:5061"
+        name, _, place = text.partition(":")
+        host, _, port = place.rpartition(":")
+        if name.upper() not in Transport.__members__ or not host:
+            raise ValueError(form)
+        if host.startswith("[") != (":" in host) or (":" in host and parse_address(host) is None):
+            raise ValueError(form)
+        if not (port.isascii() and port.isdigit() and int(port) <= _MAX_PORT):
+            raise ValueError(f"port {port!r} is not a number from 0 to {_MAX_PORT}; {form}")
+        try:
+            ipaddress.ip_address(host.strip("[]"))
+        except ValueError:
+            canonical_domain(host)
+        return cls(Transport[name.upper()], host.strip("[]"), int(port))
+
+    def __str__(self) -> str:
+        return f"{self.transport.value.lower()}:{host_port(self.host, self.port)}"
+
+
+def _listen_address(value: object) -> object:
+    return ListenAddress.parse(value) if isinstance(value, str) else value
+
+
+def _canonical(value: object) -> object:
+    return canonical_domain(value) if isinstance(value, str) else value
+
+
+Listen = Annotated[ListenAddress, BeforeValidator(_listen_address)]
+HostName = Annotated[str, BeforeValidator(_canonical)]
+
+
+def _setting(section: str, default: Any, description: str, **constraints: Any) -> Any:
+    return Field(
+        default,
+        description=description,
+        validate_default=True,
+        json_schema_extra={"section": section},
+        **constraints,
+    )
+
+
+_SIP, _TLS, _USERS = "Domain and addresses", "TLS and certificates", "Users and registration"
+_MEDIA, _LIMITS, _WEAKER = "Media", "Limits", "Weaker choices; each prints a warning at start"
+
+
+class ServeSettings(BaseModel):
+    """Settings of the server; frozen, and anything unknown is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    domain: HostName = _setting(
+        _SIP,
+        "localhost",
+        "The SIP domain served: the part after the @ in its users' addresses, and the digest "
+        "realm. Passwords are stored as a hash over it, so a change needs new passwords.",
+    )
+    listen: tuple[Listen, ...] = _setting(
+        _SIP,
+        ("tls:0.0.0.0:5061",),
+        "Where to listen, as TRANSPORT:HOST:PORT; 0.0.0.0 and [::] mean every address. The "
+        "transports tcp and udp also need allow_clear_text_sip.",
+        min_length=1,
+        max_length=32,
+    )
+    tls_minimum_version: Literal["1.2", "1.3"] = _setting(
+        _TLS,
+        "1.2",
+        "The oldest TLS version a phone may use. Many desk phones end at 1.2.",
+    )
+    certificate_file: Path | None = _setting(
+        _TLS,
+        None,
+        "PEM file of a certificate of your own, leaf first; without it one is made and renewed "
+        "in the data folder. A relative path starts there.",
+        examples=["/etc/ssl/sip/fullchain.pem"],
+    )
+    key_file: Path | None = _setting(
+        _TLS,
+        None,
+        "PEM file of that certificate's private key, without a passphrase, not readable for "
+        "others.",
+        examples=["/etc/ssl/sip/privkey.pem"],
+    )
+    certificate_names: tuple[HostName, ...] = _setting(
+        _TLS,
+        (),
+        "Further host names and IP addresses in the made certificate, for phones that check the "
+        "address they dial in place of the domain.",
+        max_length=64,
+    )
+    registration_min_s: int = _setting(
+        _USERS,
+        60,
+        "The shortest registration granted, seconds; a shorter wish is answered with 423. It "
+        "bounds how often a phone can make the server work.",
+        ge=1,
+        le=86400,
+    )
+    registration_default_s: int = _setting(
+        _USERS, 3600, "Granted to a phone that names no time, seconds.", ge=1, le=86400
+    )
+    registration_max_s: int = _setting(
+        _USERS,
+        7200,
+        "The longest registration granted, seconds; a phone that vanished rings no longer than "
+        "this.",
+        ge=1,
+        le=86400,
+    )
+    max_contacts_per_user: int = _setting(
+        _USERS,
+        10,
+        "Phones that one user may have registered at a time; each call to the user rings them all.",
+        ge=1,
+        le=100,
+    )
+    nonce_life_s: int = _setting(
+        _USERS,
+        300,
+        "How long a digest challenge may be answered, seconds; then the phone is given a new one "
+        "without asking its user.",
+        ge=10,
+        le=86400,
+    )
+    rtp_port_min: int = _setting(
+        _MEDIA,
+        16384,
+        "The lowest UDP port of the built-in numbers' audio, even; open the range in a firewall.",
+        ge=1024,
+        le=_MAX_PORT - 1,
+        multiple_of=2,
+    )
+    rtp_port_max: int = _setting(
+        _MEDIA,
+        32767,
+        "The highest UDP port of that audio; a call takes two, RTP and RTCP. It ends below the "
+        "ports that Linux gives to other programs.",
+        ge=1025,
+        le=_MAX_PORT,
+    )
+    max_builtin_calls: int = _setting(
+        _LIMITS,
+        100,
+        "Calls that the built-in numbers (echo, music, clock) answer at a time; each costs a "
+        "little CPU fifty times a second. The next caller hears busy.",
+        ge=0,
+        le=10000,
+    )
+    max_connections: int = _setting(
+        _LIMITS,
+        20000,
+        "TLS and TCP connections open at a time; each costs tens of kilobytes. Further ones are "
+        "closed at once.",
+        ge=1,
+        le=1000000,
+    )
+    max_handshakes: int = _setting(
+        _LIMITS,
+        400,
+        "TLS handshakes under way at a time: the costly moment of a connection, and the one "
+        "that needs no password.",
+        ge=1,
+        le=100000,
+    )
+    handshake_timeout_s: float = _setting(
+        _LIMITS,
+        10.0,
+        "How long a TLS handshake may take, seconds; a phone that went silent frees its place "
+        "then.",
+        gt=0,
+        le=120,
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _setting(
+        _LIMITS, "info", "How much is written to stderr. Keys and passwords never are."
+    )
+    allow_clear_text_sip: bool = _setting(
+        _WEAKER,
+        False,
+        "Permit tcp and udp addresses in listen. Everybody on the path can then read and change "
+        "who calls whom.",
+    )
+    allow_keys_in_clear_text: bool = _setting(
+        _WEAKER,
+        False,
+        "Let SRTP keys (a=crypto) pass over connections that are not TLS. Everybody on the path "
+        "can then listen to the calls, although they are encrypted.",
+    )
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "ServeSettings":
+        clear = [str(place) for place in self.listen if not place.transport.secure]
+        if clear and not self.allow_clear_text_sip:
+            raise _fault(
+                "listen",
+                f"{clear[0]} carries SIP in clear text; use tls:, or set allow_clear_text_sip",
+            )
+        fixed = [str(place) for place in self.listen if place.port]
+        if len(set(fixed)) < len(fixed):
+            raise _fault("listen", "one address stands there twice; name each once")
+        if (self.certificate_file is None) != (self.key_file is None):
+            missing = "key_file" if self.key_file is None else "certificate_file"
+            raise _fault(missing, "certificate_file and key_file go together; give both")
+        if not self.registration_min_s <= self.registration_default_s <= self.registration_max_s:
+            raise _fault(
+                "registration_default_s",
+                f"{self.registration_default_s} is not between registration_min_s "
+                f"({self.registration_min_s}) and registration_max_s ({self.registration_max_s})",
+            )
+        if self.rtp_port_max <= self.rtp_port_min:
+            raise _fault(
+                "rtp_port_max",
+                f"{self.rtp_port_max} is not above rtp_port_min ({self.rtp_port_min})",
+            )
+        return self
+
+    def certificate_dns_names(self) -> tuple[str, ...]:
+        """Those of ``certificate_names`` that are host names."""
+        return tuple(name for name in self.certificate_names if parse_address(name) is None)
+
+    def certificate_addresses(self) -> tuple[str, ...]:
+        """Those of ``certificate_names`` that are IP addresses."""
+        return tuple(name for name in self.certificate_names if parse_address(name) is not None)
+
+    def warnings(self) -> list[str]:
+        """Say what each weaker choice gives away, one line each."""
+        found = []
+        clear = [str(place) for place in self.listen if not place.transport.secure]
+        if clear:
+            found.append(
+                f"allow_clear_text_sip: everybody on the path can read and change SIP on "
+                f"{', '.join(clear)}"
+            )
+        if self.allow_keys_in_clear_text:
+            found.append(
+                "allow_keys_in_clear_text: SRTP keys pass over connections that are not TLS; "
+                "everybody on the path can listen to those calls"
+            )
+        if all(not place.transport.secure for place in self.listen):
+            found.append("listen: no tls: address, so no phone can connect securely")
+        return found
+
+
+def load_settings(
+    data: Path,
+    overrides: Mapping[str, object] | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> ServeSettings:
+    """Gather the settings of a server.
+
+    Args:
+        data: The data folder; ``settings.toml`` need not be in it.
+        overrides: From the command line, by field name; None stands for "not given".
+        environment: Where ``SOTTOVOCE_SERVE_…`` variables are looked up; lists in them are
+            separated by commas.
+
+    Raises:
+        SettingsError: One line that names file (or option, or variable), key and mend.
+
+    """
+    path = data / SETTINGS_FILE
+    values: dict[str, object] = {}
+    origins: dict[str, str] = {}
+    for name, value in _from_file(path).items():
+        values[name], origins[name] = value, f"{path}: {name}"
+    for variable, text in environment.items():
+        if variable.startswith(ENVIRONMENT_PREFIX) and variable != DATA_VARIABLE:
+            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+            values[name], origins[name] = _from_text(name, text), variable
+    for name in ("certificate_file", "key_file"):
+        file = values.get(name)
+        if isinstance(file, str) and file:
+            values[name] = data / file  # stays as it is when absolute
+    for name, value in (overrides or {}).items():
+        if value is not None:
+            values[name], origins[name] = value, f"--{name.replace('_', '-')}"
+    try:
+        return ServeSettings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_one_line(error.errors()[0], origins)) from None
+
+
+def sample_settings() -> str:
+    """Return a ``settings.toml`` that explains every setting and sets none.
+
+    Explanations start with ``# ``, settings with ``#`` alone: what is to be set is
+    uncommented by one keystroke.
+    """
+    lines = [
+        "# Settings of 'sottovoce serve'.  Remove the # before a line to set it, then start again.",
+        "# The command line and SOTTOVOCE_SERVE_... variables go before this file.",
+    ]
+    section = ""
+    for name, field in ServeSettings.model_fields.items():
+        extra = field.json_schema_extra
+        own_section = str(extra["section"]) if isinstance(extra, dict) else ""
+        if own_section != section:
+            section = own_section
+            lines += ["", f"# ---- {section} ----"]
+        lines.append("")
+        lines += [f"# {line}" for line in _wrapped(field.description or "")]
+        value = field.examples[0] if field.examples else field.default
+        lines.append(f"#{name} = {_toml(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _from_file(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: byte {error.start} is not UTF-8; save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: not TOML: {error}; correct that line") from None
+
+
+def _from_text(name: str, text: str) -> object:
+    """Read an environment variable: lists are comma-separated, all else is left to pydantic."""
+    field = ServeSettings.model_fields.get(name)
+    if field is not None and isinstance(field.default, tuple):
+        return [item.strip() for item in text.split(",") if item.strip()]
+    return text
+
+
+def _fault(name: str, message: str) -> PydanticCustomError:
+    return PydanticCustomError("settings", "{message}", {"name": name, "message": message})
+
+
+def _one_line(error: ErrorDetails, origins: Mapping[str, str]) -> str:
+    """Say which setting is wrong, where it comes from, and what was expected."""
+    context = error.get("ctx", {})
+    name = str(error["loc"][0] if error["loc"] else context.get("name", ""))
+    origin = origins.get(name, name)
+    if error["type"] == "settings":
+        return f"{origin}: {error['msg']}"
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, ServeSettings.model_fields, 1)
+        hint = f"did you mean {near[0]}?" if near else "settings.toml in the data folder has all"
+        return f"{origin}: there is no such setting; {hint}"
+    found = repr(error["input"])
+    if len(found) > _SHOWN_CHARACTERS:
+        found = found[:_SHOWN_CHARACTERS] + "…"
+    message = error["msg"].removeprefix("Value error, ").replace("Input should", "expected it to")
+    return f"{origin}: found {found}, {message}"
+
+
+def _wrapped(text: str, width: int = 94) -> list[str]:
+    lines = [""]
+    for word in text.split():
+        if len(lines[-1]) + 1 + len(word) > width:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return lines
+
+
+def _toml(value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case tuple():
+            return f"[{', '.join(map(_toml, value))}]"
+        case int() | float():
+            return str(value)
+        case _:
+            return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'

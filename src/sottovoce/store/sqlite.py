@@ -1,0 +1,284 @@
+"""Accounts and bindings in one SQLite file.
+
+Several processes may have it open: ``sottovoce user add`` writes while ``serve`` reads, and
+``serve`` sees the new account at its next look.  In write-ahead mode a reader never waits.
+"""
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+from ..errors import SettingsError
+from ..secret import Secret
+from ..sip.digest import Algorithm
+from ..sip.registrar import Binding
+from .memory import already_there, not_there
+from .model import Account
+
+STORE_FILE = "sottovoce.db"
+
+_FILE_MODE = 0o600
+#: How long a write waits for another process's.  The server waits with all its calls, so
+#: this is short; a write of ours takes well under a millisecond.
+_BUSY_TIMEOUT_MS = 1000
+
+#: Each entry brings the schema from the version of its place to the next; entries are only
+#: ever added.
+_MIGRATIONS = (
+    """
+    CREATE TABLE account (
+        domain TEXT NOT NULL, user TEXT NOT NULL,
+        display_name TEXT NOT NULL, created_utc TEXT NOT NULL,
+        PRIMARY KEY (domain, user)
+    ) WITHOUT ROWID;
+    CREATE TABLE ha1 (
+        domain TEXT NOT NULL, user TEXT NOT NULL, algorithm TEXT NOT NULL, ha1 TEXT NOT NULL,
+        PRIMARY KEY (domain, user, algorithm),
+        FOREIGN KEY (domain, user) REFERENCES account ON DELETE CASCADE
+    ) WITHOUT ROWID;
+    CREATE TABLE bindings (
+        aor TEXT NOT NULL PRIMARY KEY, json TEXT NOT NULL
+    ) WITHOUT ROWID;
+    """,
+)
+
+_FIND_HA1 = "SELECT ha1 FROM ha1 WHERE domain = ? AND user = ? AND algorithm = ?"
+_ACCOUNTS = "SELECT user, domain, created_utc, display_name FROM account"
+_SAVE_BINDINGS = "INSERT OR REPLACE INTO bindings VALUES (?, ?)"
+
+
+class SqliteStore:
+    """An :class:`~.interface.AccountStore` and :class:`~.interface.BindingStore`.
+
+    Args:
+        path: The file; made with mode 0600 when it is missing.
+        monotonic: The clock that bindings' ``_at`` fields are counted on.
+        wall: The clock that goes on over a restart, seconds.
+
+    Raises:
+        SettingsError: Not a store, of a later version, or not readable and writable.
+
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._path = path
+        self._monotonic = monotonic
+        self._wall = wall
+        try:
+            # Made here, for sqlite would make it as the umask says; -wal and -shm follow it.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, _FILE_MODE))
+        except OSError as error:
+            raise SettingsError(
+                f"{path}: cannot be opened: {error.strerror}; give another folder with --data"
+            ) from None
+        with self._named():
+            self._database = sqlite3.connect(
+                path, isolation_level=None, timeout=_BUSY_TIMEOUT_MS / 1000
+            )
+        try:
+            with self._named():
+                self._prepare()
+        except BaseException:
+            self._database.close()
+            raise
+
+    def close(self) -> None:
+        """Write everything into the one file and let go of it."""
+        self._database.close()
+
+    def __enter__(self) -> "SqliteStore":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add_account(self, account: Account) -> None:
+        """See :class:`~.interface.AccountStore`."""
+        row = (
+            account.domain,
+            account.user,
+            account.display_name,
+            account.created_utc.isoformat(),
+        )
+        with self._writing() as database:
+            if self._exists(account.user, account.domain):
+                raise already_there(account.user, account.domain)
+            database.execute("INSERT INTO account VALUES (?, ?, ?, ?)", row)
+            self._insert_ha1(account.user, account.domain, account.ha1)
+
+    def find_account(self, user: str, domain: str) -> Account | None:
+        """See :class:`~.interface.AccountStore`."""
+        if not user.isascii() or not domain.isascii():
+            return None  # no account is named so; half a surrogate pair is no text to sqlite
+        with self._named():
+            row = self._database.execute(
+                f"{_ACCOUNTS} WHERE domain = ? AND user = ?", (domain.lower(), user)
+            ).fetchone()
+            return None if row is None else self._account(row)
+
+    def find_ha1(self, user: str, domain: str, algorithm: Algorithm) -> Secret[str] | None:
+        """See :class:`~.interface.AccountStore`."""
+        if not user.isascii() or not domain.isascii():
+            return None
+        with self._named():
+            row = self._database.execute(
+                _FIND_HA1, (domain.lower(), user, algorithm.name)
+            ).fetchone()
+        return None if row is None else Secret(row[0])
+
+    def list_accounts(self) -> list[Account]:
+        """See :class:`~.interface.AccountStore`."""
+        with self._named():
+            rows = self._database.execute(f"{_ACCOUNTS} ORDER BY domain, user").fetchall()
+            return [self._account(row) for row in rows]
+
+    def replace_ha1(self, user: str, domain: str, ha1: Mapping[Algorithm, Secret[str]]) -> None:
+        """See :class:`~.interface.AccountStore`."""
+        domain = domain.lower()
+        with self._writing() as database:
+            if not self._exists(user, domain):
+                raise not_there(user, domain)
+            database.execute("DELETE FROM ha1 WHERE domain = ? AND user = ?", (domain, user))
+            self._insert_ha1(user, domain, ha1)
+
+    def remove_account(self, user: str, domain: str) -> None:
+        """See :class:`~.interface.AccountStore`."""
+        domain = domain.lower()
+        with self._writing() as database:
+            if not self._exists(user, domain):
+                raise not_there(user, domain)
+            database.execute("DELETE FROM account WHERE domain = ? AND user = ?", (domain, user))
+
+    def save_bindings(self, aor: str, bindings: Sequence[Binding]) -> None:
+        """See :class:`~.interface.BindingStore`."""
+        with self._named():
+            if not bindings:
+                self._database.execute("DELETE FROM bindings WHERE aor = ?", (aor,))
+                return
+            ahead_s = self._wall() - self._monotonic()
+            values = [_shifted(asdict(binding), ahead_s) for binding in bindings]
+            self._database.execute(_SAVE_BINDINGS, (aor, json.dumps(values)))
+
+    def load_bindings(self) -> dict[str, tuple[Binding, ...]]:
+        """See :class:`~.interface.BindingStore`.
+
+        What another version of this program saved in other fields is left out: the phones
+        register again.
+        """
+        with self._named():
+            rows = self._database.execute("SELECT aor, json FROM bindings").fetchall()
+        behind_s = self._monotonic() - self._wall()
+        loaded = {}
+        for aor, text in rows:
+            try:
+                values = [_shifted(value, behind_s) for value in json.loads(text)]
+                loaded[aor] = tuple(
+                    Binding(**{name: _hashable(item) for name, item in value.items()})
+                    for value in values
+                )
+            except (TypeError, ValueError, AttributeError):
+                continue
+        return loaded
+
+    def _prepare(self) -> None:
+        """Set the connection up and bring the schema to this version."""
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA foreign_keys = ON")
+        # Bindings: a power cut may lose the last ones, and the phones register again.
+        self._database.execute("PRAGMA synchronous = NORMAL")
+        if self._version() == len(_MIGRATIONS):
+            return
+        with self._writing() as database:
+            version = self._version()  # another process may have been faster
+            if version > len(_MIGRATIONS):
+                raise SettingsError(
+                    f"{self._path}: has schema {version}, this Sottovoce knows {len(_MIGRATIONS)}; "
+                    "install the version that wrote it, or a later one"
+                )
+            for migration in _MIGRATIONS[version:]:
+                for statement in migration.split(";"):
+                    database.execute(statement)
+            database.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
+            database.execute("DELETE FROM schema_version")
+            database.execute("INSERT INTO schema_version VALUES (?)", (len(_MIGRATIONS),))
+
+    def _version(self) -> int:
+        table = "SELECT 1 FROM sqlite_master WHERE name = 'schema_version'"
+        if self._database.execute(table).fetchone() is None:
+            return 0
+        row = self._database.execute("SELECT version FROM schema_version").fetchone()
+        return int(row[0])
+
+    def _exists(self, user: str, domain: str) -> bool:
+        query = "SELECT 1 FROM account WHERE domain = ? AND user = ?"
+        return self._database.execute(query, (domain, user)).fetchone() is not None
+
+    def _insert_ha1(self, user: str, domain: str, ha1: Mapping[Algorithm, Secret[str]]) -> None:
+        self._database.executemany(
+            "INSERT INTO ha1 VALUES (?, ?, ?, ?)",
+            [(domain, user, algorithm.name, value.reveal()) for algorithm, value in ha1.items()],
+        )
+
+    def _account(self, row: tuple[str, str, str, str]) -> Account:
+        user, domain, created_utc, display_name = row
+        query = "SELECT algorithm, ha1 FROM ha1 WHERE domain = ? AND user = ?"
+        hashes = self._database.execute(query, (domain, user)).fetchall()
+        return Account(
+            user,
+            domain,
+            {Algorithm[name]: Secret(value) for name, value in hashes},
+            datetime.fromisoformat(created_utc),
+            display_name,
+        )
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """Run one transaction that is on the disk when it is over."""
+        with self._named():
+            try:
+                self._database.execute("PRAGMA synchronous = FULL")
+                self._database.execute("BEGIN IMMEDIATE")
+                yield self._database
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+            finally:
+                self._database.execute("PRAGMA synchronous = NORMAL")
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Turn the library's errors into ours, with the file's name."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise SettingsError(
+                f"{self._path}: {error}; another program holds it, the disk is full, or it is "
+                "no store of Sottovoce's"
+            ) from error
+
+
+def _shifted(fields: dict[str, object], by_s: float) -> dict[str, object]:
+    """Move every ``_at`` time from one clock to another."""
+    return {
+        name: value + by_s if name.endswith("_at") and isinstance(value, int | float) else value
+        for name, value in fields.items()
+    }
+
+
+def _hashable(value: object) -> object:
+    """Undo what JSON does to tuples."""
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value
