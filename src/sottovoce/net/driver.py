@@ -21,17 +21,25 @@ from .udp import UdpPort
 
 log = logging.getLogger("sottovoce.net")
 
-#: From SYN to the end of the TLS handshake.
-OPEN_TIMEOUT_S = 10.0
-#: Connections at once; each idle TLS one costs about 50 kB.
-MAX_CONNECTIONS = 20_000
-#: Handshakes at once; one costs 2 ms of CPU, so all of them cost under a second.
-MAX_HANDSHAKES = 400
 #: Messages that wait for one connection to open.
 MAX_WAITING_SENDS = 100
 ACCEPT_BACKLOG = 1024
 MAX_ACCEPTS_A_WAKE_UP = 32
 _LISTENER_PAUSE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """What peers may take of this process before they have proved anything."""
+
+    max_connections: int = 20_000
+    "Stream connections at once; each idle TLS one costs about 50 kB."
+
+    max_handshakes: int = 400
+    "Handshakes at once; one costs 2 ms of CPU, so all of them cost under a second."
+
+    open_timeout_s: float = 10.0
+    "From SYN to the end of the TLS handshake."
 
 
 class Core(Protocol):
@@ -67,11 +75,20 @@ class Driver:
         element: The element to run.
         core: What takes the element's events.
         client_tls: Context for connections that we open.
+        limits: On connections of peers.
 
     """
 
-    def __init__(self, element: Element, core: Core, *, client_tls: ssl.SSLContext) -> None:
+    def __init__(
+        self,
+        element: Element,
+        core: Core,
+        *,
+        client_tls: ssl.SSLContext,
+        limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008 - frozen
+    ) -> None:
         self.element = element
+        self._limits = limits
         self._core = core
         self._client_tls = client_tls
         self._loop = asyncio.get_running_loop()
@@ -141,8 +158,8 @@ class Driver:
                 self._loop.call_later(_LISTENER_PAUSE_S, self._resume, listener, context)
                 return
             if (
-                len(self._connections) >= MAX_CONNECTIONS
-                or len(self._handshaking) >= MAX_HANDSHAKES
+                len(self._connections) >= self._limits.max_connections
+                or len(self._handshaking) >= self._limits.max_handshakes
             ):
                 log.warning("connection of %s refused: the limit is reached", remote[0])
                 sock.close()
@@ -174,9 +191,9 @@ class Driver:
         )
         if connection.state in (State.CONNECTING, State.HANDSHAKING):
             self._handshaking[connection] = self._loop.call_later(
-                OPEN_TIMEOUT_S,
+                self._limits.open_timeout_s,
                 connection.abandon,
-                TimeoutError(f"no connection within {OPEN_TIMEOUT_S:.0f} s"),
+                TimeoutError(f"no connection within {self._limits.open_timeout_s:.0f} s"),
             )
         return connection
 

@@ -148,6 +148,10 @@ class Transactions:
         """No room for another request of a peer."""
         return len(self) >= self._max_transactions
 
+    def unanswered(self) -> list[ServerTransaction]:
+        """Requests of peers that still wait for their final response."""
+        return [each for each in self._servers.values() if not each.answered]
+
     # What comes in
 
     def receive_request(self, request: Request, via: Via, flow: Flow, now: float) -> None:

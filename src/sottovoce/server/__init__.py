@@ -1,0 +1,1 @@
+"""The server: registrar, proxy and built-in numbers of one domain."""

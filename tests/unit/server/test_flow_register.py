@@ -1,0 +1,75 @@
+"""Flow tokens: RFC 5626 section 5.2."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sottovoce.server.flow_register import FlowPair, FlowRegister
+from sottovoce.sip.transport import Flow, Transport
+
+SERVER = ("192.0.2.1", 5061)
+ALICE = Flow(Transport.TLS, SERVER, ("198.51.100.7", 40001), connection=7)
+BOB = Flow(Transport.UDP, ("192.0.2.1", 5060), ("203.0.113.9", 5060))
+
+
+def register(epoch: str = "run1", key: bytes = b"k" * 32) -> FlowRegister:
+    flows = FlowRegister(epoch, key)
+    flows.add_udp_port(BOB.local)
+    return flows
+
+
+def pair_of(flows: FlowRegister) -> FlowPair:
+    return FlowPair(flows.add(ALICE), flows.add(BOB))
+
+
+def test_a_token_brings_both_flows_back() -> None:
+    flows = register()
+    pair = pair_of(flows)
+
+    read = flows.read_token(flows.token(pair))
+
+    assert read == pair
+    assert flows.find(pair.caller) == ALICE
+    assert flows.find(pair.callee) == BOB
+
+
+def test_a_lost_connection_is_found_no_more() -> None:
+    flows = register()
+    name = flows.add(ALICE)
+    flows.forget(ALICE)
+
+    assert flows.find(name) is None
+
+
+def test_connection_numbers_of_an_earlier_run_mean_nothing() -> None:
+    name = register("run1").add(ALICE)
+    later = register("run2")
+    later.add(ALICE)
+
+    assert later.find(name) is None
+
+
+def test_a_udp_flow_is_good_after_a_restart_while_its_port_is_open() -> None:
+    name = register("run1").name_of(BOB)
+
+    assert register("run2").find(name) == BOB
+    assert FlowRegister("run3", b"k" * 32).find(name) is None
+
+
+@pytest.mark.rfc("rfc5626-3581", 12)
+def test_a_token_of_another_key_is_refused() -> None:
+    """Or anybody could write a Route that picks another user's connection."""
+    forged = register(key=b"x" * 32)
+    token = forged.token(pair_of(forged))
+
+    assert register().read_token(token) is None
+
+
+@given(st.text(max_size=80))
+def test_no_text_from_outside_breaks_the_reader(text: str) -> None:
+    flows = register()
+    token = flows.token(pair_of(flows))
+
+    assert flows.read_token(text) is None
+    assert flows.find(text) is None
+    assert flows.read_token(token[:-4] + "AAAA") is None
