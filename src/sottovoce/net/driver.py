@@ -85,7 +85,7 @@ class Driver:
         core: Core,
         *,
         client_tls: ssl.SSLContext,
-        limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008 - frozen
+        limits: ConnectionLimits = ConnectionLimits(),
     ) -> None:
         self.element = element
         self._limits = limits
