@@ -16,6 +16,12 @@ TOKEN_CHARACTERS: Final = r"A-Za-z0-9\-.!%*_+`'~"  # noqa: S105 - no password
 # quoted-string = SWS DQUOTE *(qdtext / quoted-pair ) DQUOTE
 QUOTED_STRING: Final = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 
+# Wider than gen-value: tags and branches in the field hold "@", "=" and "/" too.
+PLAIN_VALUE: Final = r'[^\x00-\x20\x7f";,<>]++'
+
+Params = dict[str, str | None]
+"Parameters by lower-case name."
+
 is_token: Final = re.compile(rf"[{TOKEN_CHARACTERS}]++", re.ASCII).fullmatch
 
 _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
@@ -26,12 +32,11 @@ _NEEDS_QUOTED_PAIR = re.compile(r'["\\\x00-\x08\x0b-\x1f\x7f]')
 _COMMA_ITEM = re.compile(rf'(?:[^,"<>]++|{QUOTED_STRING}|<[^<>"]*+>)*+', re.DOTALL)
 
 # generic-param = token [ EQUAL gen-value ]; gen-value = token / host / quoted-string
-# Wider than the grammar: tags and branches in the field hold "@", "=" and "/" too.
 _PARAM = re.compile(
-    rf"[ \t]*([{TOKEN_CHARACTERS}]++)[ \t]*"
-    rf'(?:=[ \t]*({QUOTED_STRING}|[^\x00-\x20\x7f";,<>]++)[ \t]*)?',
+    rf";[ \t]*([{TOKEN_CHARACTERS}]++)[ \t]*"
+    rf"(?:=[ \t]*({PLAIN_VALUE}|{QUOTED_STRING})[ \t]*)?",
     re.DOTALL,
-)
+).match
 
 MAX_PARAMS: Final = 64
 "Parameters of one header value: far over any real one, so that no list grows for ever."
@@ -43,9 +48,7 @@ MAX_DELTA_SECONDS: Final = 2**32 - 1
 
 def unfold(text: str) -> str:
     """Join folded lines with one space and strip the ends (section 7.3.1)."""
-    if "\r" in text:
-        text = _FOLD.sub(" ", text)
-    return text.strip(" \t")
+    return (_FOLD.sub(" ", text) if "\r" in text else text).strip(" \t")
 
 
 def split_items(text: str) -> list[str]:
@@ -75,22 +78,25 @@ def split_items(text: str) -> list[str]:
     return [item for piece in pieces if (item := piece.strip(" \t"))]
 
 
-def parse_params(text: str) -> dict[str, str | None]:
+def parse_params(text: str, known: dict[str, str | None] | None = None) -> Params:
     """Parse ``;name=value;name`` into a dict in order of arrival.
 
     Names become lower case; values stay as received, a quoted one with its quotes
     (see :func:`unquote`); a parameter without ``=`` has the value None.
+
+    Args:
+        text: Empty, or beginning with a semicolon.
+        known: Parameters that stood before these; this dict is added to and returned.
 
     Raises:
         ParseError: Not of that form, a name stands twice (section 7.3.1), or there are
             more than :data:`MAX_PARAMS`.
 
     """
-    params: dict[str, str | None] = {}
+    params: Params = {} if known is None else known
     at, end = 0, len(text)
-    match = _PARAM.match
     while at < end:
-        found = match(text, at + 1) if text[at] == ";" else None
+        found = _PARAM(text, at)
         if found is None:
             raise ParseError(f"parameter expected at character {at} of {shown(text)}")
         name, value = found.groups()
@@ -131,22 +137,20 @@ def quote(text: str) -> str:
     return '"' + _NEEDS_QUOTED_PAIR.sub(r"\\\g<0>", text) + '"'
 
 
-def parse_number(text: str, what: str, limit: int) -> int:
+def parse_number(text: str, limit: int) -> int:
     """Read decimal digits no greater than ``limit``.
 
     Raises:
-        ParseError: Not digits only, or over the limit; ``what`` names the header.
+        ParseError: Not digits only, or over the limit.
 
     """
-    if not (text.isascii() and text.isdigit()):
-        raise ParseError(f"{what}: {shown(text)} is not a number")
-    digits = text.lstrip("0")
-    if len(digits) > _SIGNIFICANT_DIGITS or (number := int(digits or "0")) > limit:
-        raise ParseError(f"{what}: {shown(text)} is over {limit}")
+    number = _decimal(text)
+    if number > limit:
+        raise ParseError(f"{shown(text)} is over {limit}")
     return number
 
 
-def parse_delta_seconds(text: str, what: str) -> int:
+def parse_delta_seconds(text: str) -> int:
     """Read delta-seconds; a number too great for 32 bits becomes the greatest.
 
     RFC 4475 section 3.1.2.4 lets an element use a default in place of such a value.
@@ -155,12 +159,16 @@ def parse_delta_seconds(text: str, what: str) -> int:
         ParseError: Not digits only.
 
     """
-    if not (text.isascii() and text.isdigit()):
-        raise ParseError(f"{what}: {shown(text)} is not a number")
-    digits = text.lstrip("0")
-    if len(digits) > _SIGNIFICANT_DIGITS:
-        return MAX_DELTA_SECONDS
-    return min(int(digits or "0"), MAX_DELTA_SECONDS)
+    return min(_decimal(text), MAX_DELTA_SECONDS)
+
+
+def _decimal(text: str) -> int:
+    """Read digits, as far as they tell how a number compares with one of 32 bits."""
+    if not (text.isdigit() and text.isascii()):
+        raise ParseError(f"{shown(text)} is not a number")
+    if len(text) > _SIGNIFICANT_DIGITS:
+        text = text.lstrip("0")[: _SIGNIFICANT_DIGITS + 1] or "0"
+    return int(text)
 
 
 def shown(text: str, limit: int = 40) -> str:

@@ -4,12 +4,14 @@ RFC 3261 sections 20.42, 20.16, 20.10 and 25.1; RFC 3581 for rport.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ..errors import ParseError
 from .grammar import (
+    PLAIN_VALUE,
     QUOTED_STRING,
     TOKEN_CHARACTERS,
+    Params,
     format_params,
     parse_number,
     parse_params,
@@ -17,14 +19,15 @@ from .grammar import (
     shown,
     unquote,
 )
-from .uri import MAX_PORT, SipUri, bracketed, check_port
+from .uri import MAX_PORT, SipUri, bracketed, check_port, frozen_by_type
 
+# The usual first parameter is taken along with the rest: a match is quicker than two.
 # via-parm = sent-protocol LWS sent-by *( SEMI via-params ); LWS about "/" and ":" is legal,
 # and so is another version than 2.0, which the start line of its message then has too
 _VIA = re.compile(
     rf"[Ss][Ii][Pp][ \t]*/[ \t]*[0-9.]++[ \t]*/[ \t]*([{TOKEN_CHARACTERS}]++)[ \t]+"
     r"([A-Za-z0-9._\-]++|\[[0-9A-Fa-f:.]++\])[ \t]*(?::[ \t]*([0-9]{1,5})[ \t]*)?"
-    r"(;.*)?",
+    rf"(?:;branch=({PLAIN_VALUE})(?=;|$))?(;.*)?",
     re.DOTALL,
 )
 
@@ -33,7 +36,8 @@ _VIA = re.compile(
 # separators, since phones send names in UTF-8 without quotes.
 _NAME_ADDRESS = re.compile(
     rf'({QUOTED_STRING}|[^\x00-\x08\x0a-\x1f\x7f"<>,;:\\]*+)[ \t]*'
-    r"<([A-Za-z][A-Za-z0-9+.\-]*+:[!#-;=?-~]++)>[ \t]*(;.*)?",
+    r"<([A-Za-z][A-Za-z0-9+.\-]*+:[!#-;=?-~]++)>[ \t]*"
+    rf"(?:;tag=({PLAIN_VALUE})(?=;|$))?(;.*)?",
     re.DOTALL,
 )
 # addr-spec standing alone: section 20.10 wants brackets if it holds comma, "?" or ";",
@@ -46,7 +50,7 @@ MAX_CSEQ = 2**32 - 1
 "Section 8.1.1.5: expressible as a 32-bit unsigned integer."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_by_type
 class Via:
     """One hop of a message's path (section 20.42)."""
 
@@ -59,7 +63,7 @@ class Via:
     port: int | None
     "Port of sent-by, if it was written out."
 
-    params: dict[str, str | None] = field(default_factory=dict, hash=False)
+    params: Params = field(default_factory=dict, hash=False)
     "Lower-case name to value as received, in order; treat as read-only."
 
     @classmethod
@@ -73,12 +77,13 @@ class Via:
         found = _VIA.fullmatch(text)
         if found is None:
             raise ParseError(f"{shown(text)} has not the form SIP/2.0/TRANSPORT host")
-        transport, host, port_digits, params_text = found.groups()
+        transport, host, port_digits, branch, params_text = found.groups()
+        params: Params = {} if branch is None else {"branch": branch}
         return cls(
             transport.upper(),
             host[1:-1] if host[0] == "[" else host,
             None if port_digits is None else check_port(port_digits),
-            parse_params(params_text) if params_text else {},
+            parse_params(params_text, params) if params_text else params,
         )
 
     def __str__(self) -> str:
@@ -111,7 +116,7 @@ class Via:
         return port if 0 < port <= MAX_PORT else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_by_type
 class NameAddress:
     """A value of From, To, Contact, Route, Record-Route and their like (section 20.10)."""
 
@@ -121,7 +126,7 @@ class NameAddress:
     uri: str
     "As received."
 
-    params: dict[str, str | None] = field(default_factory=dict, hash=False)
+    params: Params = field(default_factory=dict, hash=False)
     "The header's parameters, not the URI's; treat as read-only."
 
     @classmethod
@@ -134,15 +139,16 @@ class NameAddress:
         """
         found = _NAME_ADDRESS.fullmatch(text)
         if found is not None:
-            name, uri, params_text = found.groups()
+            name, uri, tag, params_text = found.groups()
             name = unquote(name) if name[:1] == '"' else name.rstrip(" \t")
         else:
             found = _BARE_ADDRESS.fullmatch(text)
             if found is None:
                 raise ParseError(f"{shown(text)} is neither a name-addr nor a bare URI")
             uri, params_text = found.groups()
-            name = ""
-        return cls(name, uri, parse_params(params_text) if params_text else {})
+            name, tag = "", None
+        params: Params = {} if tag is None else {"tag": tag}
+        return cls(name, uri, parse_params(params_text, params) if params_text else params)
 
     def __str__(self) -> str:
         name = f"{quote(self.display_name)} " if self.display_name else ""
@@ -164,7 +170,7 @@ class NameAddress:
         return SipUri.parse(self.uri)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_by_type
 class CSeq:
     """Sequence number and method of a request (section 20.16)."""
 
@@ -182,7 +188,7 @@ class CSeq:
         found = _CSEQ.fullmatch(text)
         if found is None:
             raise ParseError(f"{shown(text)} is not a number and a method")
-        return cls(parse_number(found[1], "sequence number", MAX_CSEQ), found[2])
+        return cls(parse_number(found[1], MAX_CSEQ), found[2])
 
     def __str__(self) -> str:
         return f"{self.number} {self.method}"

@@ -6,7 +6,7 @@ changed in place: the ``with`` and ``without`` methods return changed copies tha
 all untouched lines, so that order and unknown headers survive a proxy.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Self, TypeVar
 
 from ..errors import LocalError, ParseError
@@ -17,7 +17,7 @@ from .reasons import REASONS
 from .uri import SipUri, is_uri_text
 
 Field = tuple[str, str]
-_Value = TypeVar("_Value", Via, NameAddress, CSeq)
+_Value = TypeVar("_Value")
 
 MAX_MAX_FORWARDS: Final = 255
 "Section 20.22; greater values count as this one (RFC 4475 section 3.1.2.4)."
@@ -41,7 +41,24 @@ def field(name: str, value: str) -> Field:
 
 def field_value(line: str) -> str:
     """Return the value of a raw header line: after the colon, unfolded, stripped."""
-    return unfold(line[line.index(":") + 1 :])
+    value = line.partition(":")[2]
+    return unfold(value) if "\r" in value else value.strip(" \t")
+
+
+def _parse_first_via(text: str) -> Via:
+    if "," in text:
+        text = next(iter(split_items(text)), "")
+    return Via.parse(text)
+
+
+def _parse_call_id(text: str) -> str:
+    if not text:
+        raise ParseError("empty")
+    return text
+
+
+def _parse_max_forwards(text: str) -> int:
+    return min(parse_delta_seconds(text), MAX_MAX_FORWARDS)
 
 
 class Message:
@@ -107,47 +124,57 @@ class Message:
     def top_via(self) -> Via:
         """The first Via item."""
         found: Via | None = self._parsed.get("via")
-        return found or self._parse("via", Via, first_item=True)
+        if found is None:
+            found = self._parsed["via"] = self._parse("via", _parse_first_via)
+        return found
 
     @property
     def from_(self) -> NameAddress:
         """Who sends the request."""
         found: NameAddress | None = self._parsed.get("from")
-        return found or self._parse("from", NameAddress)
+        if found is None:
+            found = self._parsed["from"] = self._parse("from", NameAddress.parse)
+        return found
 
     @property
     def to(self) -> NameAddress:
         """Whom the request is for."""
         found: NameAddress | None = self._parsed.get("to")
-        return found or self._parse("to", NameAddress)
+        if found is None:
+            found = self._parsed["to"] = self._parse("to", NameAddress.parse)
+        return found
 
     @property
     def cseq(self) -> CSeq:
         """Sequence number and method."""
         found: CSeq | None = self._parsed.get("cseq")
-        return found or self._parse("cseq", CSeq)
+        if found is None:
+            found = self._parsed["cseq"] = self._parse("cseq", CSeq.parse)
+        return found
 
     @property
     def call_id(self) -> str:
         """The Call-ID, never empty."""
-        value = self.value("call-id")
-        if not value:
-            raise ParseError("Call-ID: missing or empty")
-        return value
+        found: str | None = self._parsed.get("call-id")
+        if found is None:
+            found = self._parsed["call-id"] = self._parse("call-id", _parse_call_id)
+        return found
 
     @property
     def max_forwards(self) -> int | None:
         """Hops left, at most 255; None without the header."""
-        value = self.value("max-forwards")
-        if value is None:
-            return None
-        return min(parse_delta_seconds(value, "Max-Forwards"), MAX_MAX_FORWARDS)
+        found: int | None = self._parsed.get("max-forwards")
+        if found is None and "max-forwards" in self._index():
+            found = self._parse("max-forwards", _parse_max_forwards)
+            self._parsed["max-forwards"] = found
+        return found
 
     @property
     def expires(self) -> int | None:
         """The Expires header in seconds, at most 2**32 - 1; None without it."""
-        value = self.value("expires")
-        return None if value is None else parse_delta_seconds(value, "Expires")
+        if "expires" not in self._index():
+            return None
+        return self._parse("expires", parse_delta_seconds)
 
     @property
     def contacts(self) -> list[NameAddress]:
@@ -294,22 +321,14 @@ class Message:
             self._first = first
         return first
 
-    def _parse(self, name: str, form: type[_Value], *, first_item: bool = False) -> _Value:
-        line = self._index().get(name)
+    def _parse(self, name: str, parse: Callable[[str], _Value]) -> _Value:
+        line = (self._first or self._index()).get(name)
         if line is None:
             raise ParseError(f"{wire_name(name)}: missing")
-        text = field_value(line)
-        if first_item:
-            items = split_items(text)
-            if not items:
-                raise ParseError(f"{wire_name(name)}: empty")
-            text = items[0]
         try:
-            parsed = form.parse(text)
+            return parse(field_value(line))
         except ParseError as wrong:
             raise ParseError(f"{wire_name(name)}: {wrong}") from None
-        self._parsed[name] = parsed
-        return parsed
 
     def _parse_list(self, name: str) -> list[NameAddress]:
         found: list[NameAddress] | None = self._parsed.get(name)

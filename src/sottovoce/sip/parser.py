@@ -12,7 +12,7 @@ from typing import Final
 from ..errors import LocalError, ParseError
 from .field_names import COMMON_SPELLINGS, SINGLE_INSTANCE, canonical_name, wire_name
 from .grammar import TOKEN_CHARACTERS, parse_number, shown
-from .message import Field, Message, Request, Response
+from .message import Field, Message, Request, Response, field_value
 
 MAX_HEAD_BYTES: Final = 32 * 1024
 "Start line and headers.  Long routes, tokens and certificates in headers stay under 16 KiB."
@@ -33,6 +33,9 @@ _STATUS_LINE = re.compile(r"[Ss][Ii][Pp]/2\.0 ([1-6][0-9][0-9]) ([^\x00-\x08\x0a
 _OTHER_VERSION = re.compile(
     rf"(?:[{TOKEN_CHARACTERS}]++ \S++ )?[Ss][Ii][Pp]/(?!2\.0(?![0-9]))[0-9]++\.[0-9]++(?: .*)?"
 )
+
+MAX_LENGTH: Final = 2**32 - 1
+"Content-Length, before it is compared with what is there."
 
 _UNFOLDED_LINE_END = re.compile(r"\r\n(?![ \t])")
 # NUL stands only as a quoted-pair (RFC 4475 section 3.1.1.2).
@@ -73,33 +76,24 @@ def parse_message(data: bytes) -> Request | Response:
     head = data[:head_bytes].decode("utf-8", "surrogateescape")
     lines = _split_lines(head)
     message = _start(lines[0])
-    fields, first = _split_fields(lines)
-    message.fields = fields
-    message._first = first
+    fields = message.fields = _split_fields(head, lines)
+    first = message._first = _first_lines(fields)
     if not first.keys() >= _NEEDED:
         missing = sorted(wire_name(name) for name in _NEEDED - first.keys())
         raise ParseError(f"{', '.join(missing)}: missing")
-    _set_body(message, data, head_bytes + 4)
+    _set_body(message, first, data, head_bytes + 4)
     _check_routing_headers(message)
     return message
 
 
 def _split_lines(head: str) -> list[str]:
-    """Split at line ends that no fold follows; refuse what another parser may split at."""
-    if "\r\n " in head or "\r\n\t" in head:
-        lines = _UNFOLDED_LINE_END.split(head)
-        line_ends = head.count("\r\n")
-    else:
-        lines = head.split("\r\n")
-        line_ends = len(lines) - 1
+    """Split at line ends; refuse what another parser may take for one."""
+    lines = head.split("\r\n")
+    line_ends = len(lines) - 1
     if head.count("\n") != line_ends or head.count("\r") != line_ends:
         raise ParseError("a bare CR or LF stands in the headers")
     if "\0" in head and _BARE_NUL.search(head):
         raise ParseError("a bare NUL stands in the headers")
-    if len(lines) > MAX_FIELDS + 1:
-        raise ParseError(f"{len(lines) - 1} headers are over {MAX_FIELDS}", status_hint=513)
-    if len(head) > MAX_LINE_BYTES and max(map(len, lines)) > MAX_LINE_BYTES:
-        raise ParseError(f"a header is over {MAX_LINE_BYTES} bytes", status_hint=513)
     return lines
 
 
@@ -115,37 +109,52 @@ def _start(line: str) -> Request | Response:
     raise ParseError(f"{shown(line)} is no start line")
 
 
-def _split_fields(lines: list[str]) -> tuple[list[Field], dict[str, str]]:
-    fields: list[Field] = []
-    first: dict[str, str] = {}
-    known = COMMON_SPELLINGS.get
-    for line in lines[1:]:
-        name, colon, _ = line.partition(":")
-        if not colon:
-            raise ParseError(f"header {shown(line)} has no colon")
-        canonical = known(name) or canonical_name(name)
-        if canonical not in first:
-            first[canonical] = line
-        elif canonical in SINGLE_INSTANCE:
-            raise ParseError(f"{wire_name(canonical)}: stands twice")
-        fields.append((canonical, line))
-    return fields, first
+def _split_fields(head: str, lines: list[str]) -> list[Field]:
+    known = COMMON_SPELLINGS
+    try:
+        fields = [(known[line.partition(":")[0]], line) for line in lines[1:]]
+    except KeyError:  # a fold, a spelling that is none of the usual ones, or no header
+        fields = [_unusual_field(line) for line in _UNFOLDED_LINE_END.split(head)[1:]]
+    if len(fields) > MAX_FIELDS:
+        raise ParseError(f"{len(fields)} headers are over {MAX_FIELDS}", status_hint=513)
+    if len(head) > MAX_LINE_BYTES and max(len(line) for _, line in fields) > MAX_LINE_BYTES:
+        raise ParseError(f"a header is over {MAX_LINE_BYTES} bytes", status_hint=513)
+    return fields
 
 
-def _set_body(message: Message, data: bytes, body_at: int) -> None:
-    found = _content_length(message)
-    end = len(data) if found is None else body_at + found
-    if end > len(data):
-        raise ParseError(f"Content-Length: {found} is over the {len(data) - body_at} bytes here")
+def _unusual_field(line: str) -> Field:
+    name, colon, _ = line.partition(":")
+    if not colon:
+        raise ParseError(f"header {shown(line)} has no colon")
+    return canonical_name(name), line
+
+
+def _first_lines(fields: list[Field]) -> dict[str, str]:
+    """Index the first line of each name; refuse doubles that two elements may read apart."""
+    first = dict(reversed(fields))
+    if len(first) != len(fields):
+        single = [name for name, _ in fields if name in SINGLE_INSTANCE]
+        if len(single) != len(set(single)):
+            twice = next(name for name in single if single.count(name) > 1)
+            raise ParseError(f"{wire_name(twice)}: stands twice")
+    return first
+
+
+def _set_body(message: Message, first: dict[str, str], data: bytes, body_at: int) -> None:
+    end = len(data)
+    declared = first.get("content-length")
+    if declared is not None:
+        try:
+            end = body_at + parse_number(field_value(declared), MAX_LENGTH)
+        except ParseError as wrong:
+            raise ParseError(f"Content-Length: {wrong}") from None
+        if end > len(data):
+            short = end - len(data)
+            raise ParseError(f"Content-Length: body ends {short} bytes before it should")
     if end - body_at > MAX_BODY_BYTES:
         raise ParseError(f"body is over {MAX_BODY_BYTES} bytes", status_hint=513)
     message.body = data[body_at:end]
     message._raw = data if end == len(data) else data[:end]
-
-
-def _content_length(message: Message) -> int | None:
-    text = message.value("content-length")
-    return None if text is None else parse_number(text, "Content-Length", 2**32 - 1)
 
 
 def _check_routing_headers(message: Request | Response) -> None:
