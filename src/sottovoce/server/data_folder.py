@@ -10,8 +10,11 @@ import platformdirs
 from ..errors import RemoteError, SettingsError
 from ..pki.certstore import DOMAIN_FILE, read_certificate
 from ..pki.identity import IdentityKind, canonical_domain, subject_identities
-from .settings import DATA_VARIABLE, SETTINGS_FILE
 
+SETTINGS_FILE = "settings.toml"
+ENVIRONMENT_PREFIX = "SOTTOVOCE_SERVE_"
+#: Names the data folder; it is no setting, for the settings are inside.
+DATA_VARIABLE = f"{ENVIRONMENT_PREFIX}DATA"
 CHECKOUT_FOLDER = "sottovoce-data"
 _CHECKOUT_ROOT = Path(__file__).parents[3]
 
@@ -53,7 +56,7 @@ def known_domain(data: Path, environment: Mapping[str, str] = os.environ) -> str
 
 
 def _set_domain(data: Path, environment: Mapping[str, str]) -> str | None:
-    domain: object = environment.get("SOTTOVOCE_SERVE_DOMAIN")
+    domain: object = environment.get(f"{ENVIRONMENT_PREFIX}DOMAIN")
     if domain is None:
         try:
             domain = tomllib.loads((data / SETTINGS_FILE).read_text()).get("domain")

@@ -19,11 +19,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from ..errors import SettingsError
 from ..pki.identity import canonical_domain, parse_address
 from ..sip.transport import Transport, host_port
-
-SETTINGS_FILE = "settings.toml"
-ENVIRONMENT_PREFIX = "SOTTOVOCE_SERVE_"
-#: Names the data folder; it is no setting, for the settings are inside.
-DATA_VARIABLE = f"{ENVIRONMENT_PREFIX}DATA"
+from .data_folder import DATA_VARIABLE, ENVIRONMENT_PREFIX, SETTINGS_FILE
 
 _MAX_PORT = 65535
 _SHOWN_CHARACTERS = 60

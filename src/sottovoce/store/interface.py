@@ -53,9 +53,8 @@ class AccountStore(Protocol):
 class BindingStore(Protocol):
     """Where users are registered, kept over a restart (RFC 3261 section 10.3).
 
-    Fields of a binding whose names end in ``_at`` are monotonic seconds of the running
-    process.  They are kept as wall-clock time and come back in the seconds of the process
-    that loads them, so that a binding expires when it would have.
+    A binding's fields are texts, numbers and tuples of them; its times are wall-clock ones,
+    which a restart does not change.
     """
 
     def save_bindings(self, aor: str, bindings: Sequence[Binding]) -> None:

@@ -1,6 +1,7 @@
 """What is remembered about a user."""
 
 import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,10 +15,15 @@ from ..sip.digest import Algorithm, ha1
 #: each algorithm it offers (RFC 8760 section 2.1).
 STORED_ALGORITHMS = (Algorithm.SHA_256, Algorithm.MD5)
 
-MIN_PASSWORD_CHARACTERS = 8  # HA1 can be guessed at off line from one captured answer
+#: A shorter password warns: HA1 can be guessed at off line from one captured answer.
+WEAK_PASSWORD_CHARACTERS = 8
 MAX_PASSWORD_CHARACTERS = 256  # no phone takes more; bounds what is hashed
 MAX_USER_CHARACTERS = 64
 MAX_DISPLAY_NAME_CHARACTERS = 128
+
+# No letters that look alike in print; 20 of 31 characters are 99 bits.
+_GENERATED_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+_GENERATED_CHARACTERS = 20
 
 # RFC 3261's unreserved characters, and "+" for telephone numbers: nothing that would have to
 # be escaped in a URI, quoted in a header or told from the colons inside HA1.
@@ -81,15 +87,15 @@ def hashed(user: str, domain: str, password: Secret[str]) -> Mapping[Algorithm, 
     """Return HA1 of a password for every stored algorithm.
 
     Raises:
-        SettingsError: The password is empty, too short, too long or has control characters.
+        SettingsError: The password is empty, too long or has control characters.
 
     """
     text = password.reveal()
-    found = f"has {len(text)} characters" if text else "is empty"
-    if not MIN_PASSWORD_CHARACTERS <= len(text) <= MAX_PASSWORD_CHARACTERS:
+    if not 1 <= len(text) <= MAX_PASSWORD_CHARACTERS:
+        found = f"has {len(text)} characters" if text else "is empty"
         raise SettingsError(
-            f"password of {user}@{domain}: {found}, expected {MIN_PASSWORD_CHARACTERS} to "
-            f"{MAX_PASSWORD_CHARACTERS}; give another, or --generate for a random one"
+            f"password of {user}@{domain}: {found}, expected 1 to {MAX_PASSWORD_CHARACTERS}; "
+            "give another, or --generate for a random one"
         )
     if not text.isprintable():
         raise SettingsError(
@@ -97,9 +103,14 @@ def hashed(user: str, domain: str, password: Secret[str]) -> Mapping[Algorithm, 
             "given; give another, or --generate for a random one"
         )
     return {
-        algorithm: ha1(algorithm, user, domain.lower(), password)
-        for algorithm in STORED_ALGORITHMS
+        algorithm: ha1(algorithm, user, domain.lower(), password) for algorithm in STORED_ALGORITHMS
     }
+
+
+def random_password() -> Secret[str]:
+    """Make a password that nobody guesses and everybody can type into a phone."""
+    letters = (secrets.choice(_GENERATED_ALPHABET) for _ in range(_GENERATED_CHARACTERS))
+    return Secret("".join(letters))
 
 
 def check_user(user: str) -> None:

@@ -7,8 +7,7 @@ Several processes may have it open: ``sottovoce user add`` writes while ``serve`
 import json
 import os
 import sqlite3
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -58,24 +57,14 @@ class SqliteStore:
 
     Args:
         path: The file; made with mode 0600 when it is missing.
-        monotonic: The clock that bindings' ``_at`` fields are counted on.
-        wall: The clock that goes on over a restart, seconds.
 
     Raises:
         SettingsError: Not a store, of a later version, or not readable and writable.
 
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        monotonic: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._monotonic = monotonic
-        self._wall = wall
         try:
             # Made here, for sqlite would make it as the umask says; -wal and -shm follow it.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, _FILE_MODE))
@@ -167,9 +156,8 @@ class SqliteStore:
             if not bindings:
                 self._database.execute("DELETE FROM bindings WHERE aor = ?", (aor,))
                 return
-            ahead_s = self._wall() - self._monotonic()
-            values = [_shifted(asdict(binding), ahead_s) for binding in bindings]
-            self._database.execute(_SAVE_BINDINGS, (aor, json.dumps(values)))
+            text = json.dumps([asdict(binding) for binding in bindings])
+            self._database.execute(_SAVE_BINDINGS, (aor, text))
 
     def load_bindings(self) -> dict[str, tuple[Binding, ...]]:
         """See :class:`~.interface.BindingStore`.
@@ -179,14 +167,12 @@ class SqliteStore:
         """
         with self._named():
             rows = self._database.execute("SELECT aor, json FROM bindings").fetchall()
-        behind_s = self._monotonic() - self._wall()
         loaded = {}
         for aor, text in rows:
             try:
-                values = [_shifted(value, behind_s) for value in json.loads(text)]
                 loaded[aor] = tuple(
                     Binding(**{name: _hashable(item) for name, item in value.items()})
-                    for value in values
+                    for value in json.loads(text)
                 )
             except (TypeError, ValueError, AttributeError):
                 continue
@@ -269,14 +255,6 @@ class SqliteStore:
                 f"{self._path}: {error}; another program holds it, the disk is full, or it is "
                 "no store of Sottovoce's"
             ) from error
-
-
-def _shifted(fields: dict[str, object], by_s: float) -> dict[str, object]:
-    """Move every ``_at`` time from one clock to another."""
-    return {
-        name: value + by_s if name.endswith("_at") and isinstance(value, int | float) else value
-        for name, value in fields.items()
-    }
 
 
 def _hashable(value: object) -> object:
