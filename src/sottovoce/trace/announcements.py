@@ -96,29 +96,22 @@ class Announcements:
             attribute = CryptoAttribute.parse(text)
         except RemoteError:  # a suite we cannot decrypt, or damaged
             return
-        new = (attribute.suite, attribute.master_key, attribute.master_salt)
-        known = (
-            (key.attribute.suite, key.attribute.master_key, key.attribute.master_salt)
-            for key in self.keys
-        )
-        if new not in known and len(self.keys) < MAX_KEYS:
+        known = any(attribute.same_key(key.attribute) for key in self.keys)
+        if not known and len(self.keys) < MAX_KEYS:
             self.keys.append(KeySeen(seen.frame, seen.source, attribute))
 
     def _receive_media(
         self, seen: SipMessageSeen, description: SessionDescription, line: MediaDescription
     ) -> None:
         connection = description.connection_of(line)
-        if (
-            line.media != "audio"
-            or connection is None
-            or not line.port
-            or len(self.media) >= MAX_MEDIA_LINES
-        ):
+        if line.media != "audio" or not line.port or connection is None:
             return
         codecs = {
             codec.payload_type: (codec.name.upper(), codec.clock_rate_hz) for codec in line.codecs()
         }
         receiver = Endpoint(str(connection.ip or connection.address), line.port)
         newest = self.announced_for(receiver)
-        if newest is None or (newest.protocol, newest.codecs) != (line.protocol, codecs):
+        if newest is not None and (newest.protocol, newest.codecs) == (line.protocol, codecs):
+            return
+        if len(self.media) < MAX_MEDIA_LINES:
             self.media.append(MediaSeen(seen.frame, seen.source, receiver, line.protocol, codecs))

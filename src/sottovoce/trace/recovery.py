@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ..errors import RemoteError
+from ..keying.sdes import context_for
 from ..media import g711
 from ..rtp.packet import RtpPacket
 from ..rtp.sequence import timestamp_distance
-from ..srtp import SrtpContext
 from .announcements import Announcements, KeySeen
 from .audio_evidence import chi_square, looks_encrypted, looks_like_speech, spectral_flatness
 from .rtp_streams import RtpStreamSeen
@@ -132,13 +132,7 @@ def _describe(stream: RtpStreamSeen, announcements: Announcements) -> list[str]:
 
 def _open_with(key: KeySeen, stream: RtpStreamSeen) -> list[RtpPacket]:
     """Decrypt what a key opens; empty if it is not this stream's key."""
-    attribute = key.attribute
-    context = SrtpContext(
-        attribute.suite,
-        master_key=attribute.master_key,
-        master_salt=attribute.master_salt,
-        mki=attribute.mki,
-    )
+    context = context_for(key.attribute)
     opened = []
     for tried, octets in enumerate(stream.kept, 1):
         try:

@@ -12,7 +12,7 @@ RATE_HZ = 8000
 
 
 def _speech(name: str) -> bytes:
-    with wave.open(str(DEMO / name)) as clip:
+    with wave.open(str(DEMO / name), "rb") as clip:
         assert (clip.getframerate(), clip.getsampwidth(), clip.getnchannels()) == (RATE_HZ, 2, 1)
         return clip.readframes(clip.getnframes())
 

@@ -15,7 +15,8 @@ A, B = Endpoint("10.0.0.1", 40000), Endpoint("10.0.0.2", 9999)
 
 def options(number: int, body: bytes = b"") -> bytes:
     return (
-        f"OPTIONS sip:bob@example.test SIP/2.0\r\nVia: SIP/2.0/UDP a.test;branch=z9hG4bK{number}\r\n"
+        f"OPTIONS sip:bob@example.test SIP/2.0\r\n"
+        f"Via: SIP/2.0/UDP a.test;branch=z9hG4bK{number}\r\n"
         f"From: <sip:alice@example.test>;tag=1\r\nTo: <sip:bob@example.test>\r\n"
         f"Call-ID: {number}\r\nCSeq: {number} OPTIONS\r\nMax-Forwards: 70\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"

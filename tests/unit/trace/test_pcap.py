@@ -77,7 +77,7 @@ def test_frame_check_sequence_bits_do_not_hide_the_link_type() -> None:
 
 def test_cut_off_file_gives_what_was_readable_then_the_offset() -> None:
     whole = [CapturedPacket(n, 1.0, LinkType.RAW, b"abcd", 4) for n in (1, 2)]
-    read = []
+    read: list[CapturedPacket] = []
     with pytest.raises(ParseError, match="packet 2 at byte 44 is cut off after 19 bytes"):
         read.extend(read_pcap(written(whole)[:-1]))
     reader = PcapReader()

@@ -14,6 +14,8 @@ Address = tuple[str, int]
 MAX_TAP_CLIENTS = 64
 _TAP_CHUNK_BYTES = 65_536
 _LARGEST_DATAGRAM_BYTES = 65_536
+#: Datagrams taken in one turn of the event loop, so that a flood starves nobody.
+_DATAGRAMS_A_TURN = 64
 
 
 class TapProxy:
@@ -37,10 +39,10 @@ class TapProxy:
         self._host = host
         self._frames = 0
         self._servers: list[asyncio.Server] = []
-        self._transports: list[asyncio.BaseTransport] = []
+        self._udp_relays: list[_UdpRelay] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def relay_udp(self, server: Address, *, port: int = 0) -> Address:
+    def relay_udp(self, server: Address, *, port: int = 0) -> Address:
         """Forward datagrams to ``server`` and the answers back; return where to send them.
 
         Every client has a socket of its own towards the server, as behind a NAT.
@@ -49,15 +51,11 @@ class TapProxy:
             OSError: The port is taken.
 
         """
-        loop = asyncio.get_running_loop()
-        relay = _UdpRelay(self, server)
-        transport, _ = await loop.create_datagram_endpoint(
-            lambda: relay, local_addr=(self._host, port)
-        )
-        self._transports.append(transport)
-        return _address(transport)
+        relay = _UdpRelay(self._record_datagram, server, (self._host, port))
+        self._udp_relays.append(relay)
+        return relay.address
 
-    async def relay_media(self, receiver: Address) -> Address:
+    def relay_media(self, receiver: Address) -> Address:
         """Forward RTP to ``receiver``, and RTCP to the port above it.
 
         Returns:
@@ -68,15 +66,15 @@ class TapProxy:
 
         """
         for _ in range(50):
-            address = await self.relay_udp(receiver)
+            address = self.relay_udp(receiver)
             if address[1] % 2 == 0:
                 try:
-                    await self.relay_udp((receiver[0], receiver[1] + 1), port=address[1] + 1)
+                    self.relay_udp((receiver[0], receiver[1] + 1), port=address[1] + 1)
                 except OSError:
                     pass
                 else:
                     return address
-            self._transports.pop().close()
+            self._udp_relays.pop().close()
         raise OSError("no pair of free UDP ports for a media relay")
 
     async def relay_tcp(self, server: Address, *, port: int = 0) -> Address:
@@ -99,17 +97,16 @@ class TapProxy:
         """Stop listening and forwarding.  May be called twice."""
         for listening in self._servers:
             listening.close()
-        for transport in self._transports:
-            transport.close()
+        for relay in self._udp_relays:
+            relay.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._servers.clear()
-        self._transports.clear()
+        self._udp_relays.clear()
         await asyncio.sleep(0)  # closed transports free their sockets in the next turn
 
-    def record_datagram(self, source: Address, destination: Address, payload: bytes) -> None:
-        """Report one datagram."""
+    def _record_datagram(self, source: Address, destination: Address, payload: bytes) -> None:
         self._frames += 1
         self._receive(
             DatagramSeen(
@@ -165,76 +162,64 @@ class TapProxy:
             writer.write_eof()
 
 
-class _UdpRelay(asyncio.DatagramProtocol):
-    """Towards the clients of one relayed UDP port."""
+class _UdpRelay:
+    """One relayed UDP port: a socket towards all clients, and one for each towards the server."""
 
-    def __init__(self, tap: TapProxy, server: Address) -> None:
-        self._tap = tap
+    def __init__(
+        self,
+        receive: Callable[[Address, Address, bytes], None],
+        server: Address,
+        listen: Address,
+    ) -> None:
+        self._receive = receive
         self._server = server
-        self._clients: dict[Address, _UdpOnward] = {}
-        self._transport: asyncio.DatagramTransport | None = None
-        self._own: Address = ("", 0)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
-        self._own = _address(transport)
-
-    def datagram_received(self, data: bytes, addr: Address) -> None:
-        client = addr[:2]
-        self._tap.record_datagram(client, self._own, data)
-        onward = self._clients.get(client)
-        if onward is None:
-            if len(self._clients) >= MAX_TAP_CLIENTS:
-                return
-            onward = self._clients[client] = _UdpOnward(self, client, self._server)
-        onward.send(data)
-
-    def answer(self, client: Address, data: bytes) -> None:
-        """Send back what the server sent to this client."""
-        self._tap.record_datagram(self._own, client, data)
-        if self._transport is not None:
-            self._transport.sendto(data, client)
-
-    def error_received(self, exc: Exception) -> None:
-        """Ignore a client that is gone: datagrams may be lost."""
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        for onward in self._clients.values():
-            onward.close()
-
-
-class _UdpOnward:
-    """One client's socket towards the server."""
-
-    def __init__(self, relay: _UdpRelay, client: Address, server: Address) -> None:
-        self._relay = relay
-        self._client = client
         self._loop = asyncio.get_running_loop()
-        self._socket = socket.socket(
-            socket.AF_INET6 if ":" in server[0] else socket.AF_INET, socket.SOCK_DGRAM
-        )
-        self._socket.setblocking(False)
-        self._socket.connect(server)
+        self._onward: dict[Address, socket.socket] = {}
+        self._socket = _udp_socket(listen)
+        try:
+            self._socket.bind(listen)
+        except OSError:
+            self._socket.close()
+            raise
+        self.address: Address = self._socket.getsockname()[:2]
         self._loop.add_reader(self._socket, self._read)
 
-    def send(self, data: bytes) -> None:
-        with contextlib.suppress(OSError):  # full or refused: datagrams may be lost
-            self._socket.send(data)
-
     def close(self) -> None:
-        self._loop.remove_reader(self._socket)
-        self._socket.close()
+        for each in (self._socket, *self._onward.values()):
+            self._loop.remove_reader(each)
+            each.close()
 
     def _read(self) -> None:
-        for _ in range(64):
+        for _ in range(_DATAGRAMS_A_TURN):
             try:
-                data = self._socket.recv(_LARGEST_DATAGRAM_BYTES)
-            except OSError:  # nothing there, or the last one was refused
+                data, sender = self._socket.recvfrom(_LARGEST_DATAGRAM_BYTES)
+            except OSError:  # nothing there, or what was sent last was refused
                 return
-            self._relay.answer(self._client, data)
+            client = sender[:2]
+            self._receive(client, self.address, data)
+            onward = self._onward.get(client)
+            if onward is None:
+                if len(self._onward) >= MAX_TAP_CLIENTS:
+                    continue
+                onward = self._onward[client] = _udp_socket(self._server)
+                onward.connect(self._server)
+                self._loop.add_reader(onward, self._read_answers, onward, client)
+            with contextlib.suppress(OSError):  # full or refused: datagrams may be lost
+                onward.send(data)
+
+    def _read_answers(self, onward: socket.socket, client: Address) -> None:
+        for _ in range(_DATAGRAMS_A_TURN):
+            try:
+                data = onward.recv(_LARGEST_DATAGRAM_BYTES)
+            except OSError:
+                return
+            self._receive(self.address, client, data)
+            with contextlib.suppress(OSError):
+                self._socket.sendto(data, client)
 
 
-def _address(transport: asyncio.BaseTransport) -> Address:
-    name: Address = transport.get_extra_info("sockname")[:2]
-    return name
+def _udp_socket(peer: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in peer[0] else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_DGRAM)
+    opened.setblocking(False)
+    return opened
