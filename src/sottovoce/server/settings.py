@@ -238,25 +238,29 @@ class ServeSettings(BaseModel):
         clear = [str(place) for place in self.listen if not place.transport.secure]
         if clear and not self.allow_clear_text_sip:
             raise _fault(
-                "listen",
+                ("listen",),
                 f"{clear[0]} carries SIP in clear text; use tls:, or set allow_clear_text_sip",
             )
         fixed = [str(place) for place in self.listen if place.port]
         if len(set(fixed)) < len(fixed):
-            raise _fault("listen", "one address stands there twice; name each once")
+            raise _fault(("listen",), "one address stands there twice; name each once")
         if (self.certificate_file is None) != (self.key_file is None):
-            missing = "key_file" if self.key_file is None else "certificate_file"
-            raise _fault(missing, "certificate_file and key_file go together; give both")
+            raise _fault(
+                ("certificate_file", "key_file"),
+                "certificate_file and key_file go together; give both",
+            )
         if not self.registration_min_s <= self.registration_default_s <= self.registration_max_s:
             raise _fault(
-                "registration_default_s",
-                f"{self.registration_default_s} is not between registration_min_s "
-                f"({self.registration_min_s}) and registration_max_s ({self.registration_max_s})",
+                ("registration_default_s", "registration_min_s", "registration_max_s"),
+                f"registration_default_s ({self.registration_default_s}) is not between "
+                f"registration_min_s ({self.registration_min_s}) and registration_max_s "
+                f"({self.registration_max_s})",
             )
         if self.rtp_port_max <= self.rtp_port_min:
             raise _fault(
-                "rtp_port_max",
-                f"{self.rtp_port_max} is not above rtp_port_min ({self.rtp_port_min})",
+                ("rtp_port_max", "rtp_port_min"),
+                f"rtp_port_max ({self.rtp_port_max}) is not above rtp_port_min "
+                f"({self.rtp_port_min})",
             )
         return self
 
@@ -371,17 +375,19 @@ def _from_text(name: str, text: str) -> object:
     return text
 
 
-def _fault(name: str, message: str) -> PydanticCustomError:
-    return PydanticCustomError("settings", "{message}", {"name": name, "message": message})
+def _fault(names: tuple[str, ...], message: str) -> PydanticCustomError:
+    """Make an error about settings that do not fit together."""
+    return PydanticCustomError("settings", "{message}", {"names": names, "message": message})
 
 
 def _one_line(error: ErrorDetails, origins: Mapping[str, str]) -> str:
     """Say which setting is wrong, where it comes from, and what was expected."""
-    context = error.get("ctx", {})
-    name = str(error["loc"][0] if error["loc"] else context.get("name", ""))
-    origin = origins.get(name, name)
     if error["type"] == "settings":
-        return f"{origin}: {error['msg']}"
+        names = error["ctx"]["names"]
+        given = next((name for name in names if name in origins), names[0])
+        return f"{origins.get(given, given)}: {error['msg']}"
+    name = str(error["loc"][0])
+    origin = origins.get(name, name)
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, ServeSettings.model_fields, 1)
         hint = f"did you mean {near[0]}?" if near else "settings.toml in the data folder has all"
