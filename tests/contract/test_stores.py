@@ -10,6 +10,7 @@ from sottovoce.sip.digest import Algorithm, ha1
 
 from sottovoce.errors import SettingsError
 from sottovoce.secret import Secret
+from sottovoce.sip.registrar import Binding
 from sottovoce.store import Account, AccountStore, BindingStore, MemoryStore, SqliteStore
 from sottovoce.store.model import hashed
 
@@ -127,21 +128,28 @@ def test_change_of_an_unknown_account_is_refused_with_the_mend(store: Store) -> 
         store.remove_account("bob", "example.org")
 
 
-def test_bindings_come_back_by_address_of_record(store: Store) -> None:
-    first, second = bindings(2)
-    store.save_bindings("sip:alice@example.org", [first, second])
-    store.save_bindings("sip:bob@example.org", [first])
-    loaded = store.load_bindings()
+def binding(host: str) -> Binding:
+    params = (("+sip.instance", '"<urn:uuid:0>"'), ("ob", None))
+    return Binding(f"sip:alice@{host}", params, "call", 1, 1772366415.25, "7f3a/12", "", "x\udc80")
 
-    assert set(loaded) == {"sip:alice@example.org", "sip:bob@example.org"}
-    assert [b.contact for b in loaded["sip:alice@example.org"]] == [first.contact, second.contact]
+
+HOME, WORK = binding("192.0.2.1"), binding("192.0.2.2")
+
+
+def test_bindings_come_back_in_order_by_address_of_record(store: Store) -> None:
+    store.save_bindings("sip:alice@example.org", [WORK, HOME])
+    store.save_bindings("sip:bob@example.org", [HOME])
+
+    assert store.load_bindings() == {
+        "sip:alice@example.org": (WORK, HOME),
+        "sip:bob@example.org": (HOME,),
+    }
 
 
 def test_bindings_are_replaced_and_none_removes_them(store: Store) -> None:
-    first, second = bindings(2)
-    store.save_bindings("sip:alice@example.org", [first])
-    store.save_bindings("sip:alice@example.org", [second])
-    assert [b.contact for b in store.load_bindings()["sip:alice@example.org"]] == [second.contact]
+    store.save_bindings("sip:alice@example.org", [HOME])
+    store.save_bindings("sip:alice@example.org", [WORK])
+    assert store.load_bindings() == {"sip:alice@example.org": (WORK,)}
 
     store.save_bindings("sip:alice@example.org", [])
     store.save_bindings("sip:nobody@example.org", [])

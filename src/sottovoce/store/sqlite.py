@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from ..errors import SettingsError
 from ..secret import Secret
@@ -257,6 +258,6 @@ class SqliteStore:
             ) from error
 
 
-def _hashable(value: object) -> object:
+def _hashable(value: Any) -> Any:
     """Undo what JSON does to tuples."""
     return tuple(map(_hashable, value)) if isinstance(value, list) else value
