@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from sottovoce.sip.digest import Algorithm, ha1
 
 from sottovoce.errors import SettingsError
 from sottovoce.secret import Secret
+from sottovoce.sip.digest import Algorithm, ha1
 from sottovoce.sip.registrar import Binding
 from sottovoce.store import Account, AccountStore, BindingStore, MemoryStore, SqliteStore
 from sottovoce.store.model import hashed

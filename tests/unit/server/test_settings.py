@@ -89,7 +89,7 @@ def test_sample_with_every_line_uncommented_is_the_defaults(tmp_path: Path) -> N
 
 
 REFUSED = {
-    'domian = "x.test"': r"settings\.toml: domian: there is no such setting; did you mean domain\?",
+    'domane = "x.test"': r"settings\.toml: domane: there is no such setting; did you mean domain\?",
     "colour = 1": r"settings\.toml: colour: there is no such setting; settings\.toml in the data",
     "domain = =": r"settings\.toml: not TOML: .*\(at line 1, column 10\); correct that line",
     "domain = 5": r"settings\.toml: domain: found 5, expected it to be a valid string",

@@ -159,5 +159,5 @@ def test_file_that_is_no_store_is_named(path: Path, content: bytes) -> None:
 
 
 def test_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="cannot be opened: No such file .* --data"):
+    with pytest.raises(SettingsError, match=r"cannot be opened: No such file .* --data"):
         SqliteStore(tmp_path / "missing" / "store.db")
