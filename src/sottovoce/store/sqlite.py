@@ -21,7 +21,7 @@ from ..sip.registrar import Binding
 from .memory import already_there, not_there
 from .model import Account
 
-STORE_FILE = "sottovoce.db"
+STORE_FILE = "sottovoce.sqlite"
 
 _FILE_MODE = 0o600
 #: How long a write waits for another process's.  The server waits with all its calls, so
