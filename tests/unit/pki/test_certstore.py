@@ -171,6 +171,18 @@ def test_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
         CertificateStore(tmp_path / "data").open_or_make("example.org", now_utc=NOW_UTC)
 
 
+def test_key_that_another_start_makes_at_the_same_time_is_not_overwritten(
+    store: CertificateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.open_or_make("example.org", now_utc=NOW_UTC)
+    key = store.ca_key_file.read_bytes()
+    monkeypatch.setattr(Path, "exists", lambda _: False)  # it was not there a moment ago
+
+    with pytest.raises(SettingsError, match=r"ca\.key: came into being meanwhile; another start"):
+        store.open_or_make("example.org", now_utc=NOW_UTC)
+    assert store.ca_key_file.read_bytes() == key
+
+
 def test_folder_in_place_of_a_file_is_named(store: CertificateStore) -> None:
     store.open_or_make("example.org", now_utc=NOW_UTC)
     store.domain_file.unlink()

@@ -4,6 +4,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -90,6 +91,16 @@ def test_refused_change_leaves_nothing_half_done(path: Path) -> None:
             store.add_account(account())
         store.add_account(account("bob"))
         assert len(store.list_accounts()) == 2
+
+
+def test_change_that_fails_half_way_is_undone(path: Path) -> None:
+    made = account()
+    broken = replace(made, ha1={**made.ha1, Algorithm.MD5: Secret("\udc80")})
+    with SqliteStore(path) as store:
+        with pytest.raises(UnicodeEncodeError):
+            store.add_account(broken)
+        assert store.list_accounts() == []
+        store.add_account(made)
 
 
 def test_accounts_survive_a_restart(path: Path) -> None:
