@@ -8,7 +8,9 @@ module judges only the names and the purpose.
 
 import ipaddress
 import re
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
@@ -137,20 +139,14 @@ def all_names(certificate: bytes | x509.Certificate) -> tuple[Identity, ...]:
 
     As :func:`subject_identities`, with the names that prove nothing and the objection to each.
     """
-    parsed = _parsed(certificate)
-    try:
-        extension = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        alternative = extension.value
-    except x509.ExtensionNotFound:
-        alternative = None
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
-        raise CertificateRefused(f"certificate: unreadable extensions: {error}") from error
-    common_names = [
-        _judged(IdentityKind.COMMON_NAME, _text(attribute.value))
-        for attribute in _common_names(parsed)
-    ]
-    if alternative is None:
+    return _judged_names(_read(certificate))
+
+
+def _judged_names(held: "_Contents") -> tuple[Identity, ...]:
+    common_names = [_judged(IdentityKind.COMMON_NAME, name) for name in held.common_names]
+    if held.alternative is None:
         return tuple(common_names)
+    alternative = held.alternative
     rule = "the common name does not count beside a subjectAltName"
     return (
         *map(_judged_uri, alternative.get_values_for_type(x509.UniformResourceIdentifier)),
@@ -178,15 +174,15 @@ def check_identity(certificate: bytes | x509.Certificate, domain: str) -> None:
             certificate holds, and the rule.
 
     """
-    parsed = _parsed(certificate)
+    held = _read(certificate)
     try:
         expected = canonical_domain(domain)
     except ValueError as error:
         raise CertificateRefused(
             f"certificate: no certificate can prove {_printable(domain)!r}, which {error}"
         ) from None
-    names = all_names(parsed)
-    _check_usage(parsed, expected)
+    names = _judged_names(held)
+    _check_usage(held.usages, expected)
     if any(name.domain == expected for name in names):
         return
     shown = [
@@ -204,14 +200,10 @@ def check_identity(certificate: bytes | x509.Certificate, domain: str) -> None:
     raise CertificateRefused(f"certificate: expected {expected!r}, found {_listed(shown)}; {rule}")
 
 
-def _check_usage(certificate: x509.Certificate, expected: str) -> None:
+def _check_usage(usages: tuple[ObjectIdentifier, ...] | None, expected: str) -> None:
     """Raise when the certificate was made for other purposes only.  RFC 5924 section 5."""
-    try:
-        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return
-    if not any(usage in _ACCEPTED_USAGES for usage in usages):
-        held = ", ".join(usage_name(usage) for usage in list(usages)[:SHOWN_NAMES])
+    if usages is not None and not any(usage in _ACCEPTED_USAGES for usage in usages):
+        held = ", ".join(usage_name(usage) for usage in usages[:SHOWN_NAMES])
         raise CertificateRefused(
             f"certificate for {expected!r}: its extended key usage is {held or 'empty'}; expected "
             f"one of {', '.join(_ACCEPTED_USAGES.values())}, or none (RFC 5924 section 5)"
@@ -226,20 +218,47 @@ def usage_name(usage: ObjectIdentifier) -> str:
     return known if known != "Unknown OID" else usage.dotted_string
 
 
-def _parsed(certificate: bytes | x509.Certificate) -> x509.Certificate:
-    if isinstance(certificate, x509.Certificate):
-        return certificate
+@contextmanager
+def only_refusals() -> Iterator[None]:
+    """Turn whatever a certificate's parser raises into a refusal, and its warnings into nothing.
+
+    ``cryptography`` parses late and by parts, and a peer's octets make it raise much more
+    than ValueError: InvalidVersion, TypeError, DuplicateExtension, UnsupportedAlgorithm, ...
+    """
     try:
-        return x509.load_der_x509_certificate(certificate)
-    except (ValueError, TypeError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except CertificateRefused:
+        raise
+    except Exception as error:
         raise CertificateRefused(f"certificate: not readable as X.509: {error}") from error
 
 
-def _common_names(certificate: x509.Certificate) -> list[x509.NameAttribute[str | bytes]]:
-    try:
-        return list(certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME))
-    except ValueError as error:
-        raise CertificateRefused(f"certificate: unreadable subject: {error}") from error
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """What of a certificate is judged here."""
+
+    alternative: x509.SubjectAlternativeName | None
+    common_names: tuple[str, ...]
+    usages: tuple[ObjectIdentifier, ...] | None
+
+
+def _read(certificate: bytes | x509.Certificate) -> _Contents:
+    with only_refusals():
+        parsed = (
+            certificate
+            if isinstance(certificate, x509.Certificate)
+            else x509.load_der_x509_certificate(certificate)
+        )
+        alternative = usages = None
+        for extension in parsed.extensions:
+            if isinstance(extension.value, x509.SubjectAlternativeName):
+                alternative = extension.value
+            elif isinstance(extension.value, x509.ExtendedKeyUsage):
+                usages = tuple(extension.value)
+        common_names = parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return _Contents(alternative, tuple(_text(name.value) for name in common_names), usages)
 
 
 def _judged(kind: IdentityKind, value: str) -> Identity:

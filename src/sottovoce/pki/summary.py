@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 
-from .identity import IdentityKind, all_names, usage_name
+from .identity import IdentityKind, all_names, only_refusals, usage_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def summarize(certificate: x509.Certificate) -> CertificateSummary:
     """Put a certificate into words.
 
     Raises:
-        CertificateRefused: Its extensions cannot be read.
+        CertificateRefused: A part of it cannot be read.
 
     """
     names = [
@@ -51,23 +51,26 @@ def summarize(certificate: x509.Certificate) -> CertificateSummary:
         for name in all_names(certificate)
         if name.kind is not IdentityKind.COMMON_NAME or not name.objection  # as in the subject
     ]
-    try:
-        usages = tuple(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
-    except x509.ExtensionNotFound:
-        usages = ()
-    return CertificateSummary(
-        subject=certificate.subject.rfc4514_string(),
-        issuer=certificate.issuer.rfc4514_string(),
-        names=tuple(
-            f"{name} ({name.objection})" if name.objection else str(name) for name in names
-        ),
-        usages=tuple(usage_name(usage) for usage in usages),
-        key_type=_key_type(certificate),
-        not_before_utc=certificate.not_valid_before_utc,
-        not_after_utc=certificate.not_valid_after_utc,
-        fingerprint_sha256=certificate.fingerprint(hashes.SHA256()).hex(":").upper(),
-        serial_number=f"{certificate.serial_number:x}",
-    )
+    with only_refusals():
+        usages = [
+            usage_name(usage)
+            for extension in certificate.extensions
+            if isinstance(extension.value, x509.ExtendedKeyUsage)
+            for usage in extension.value
+        ]
+        return CertificateSummary(
+            subject=certificate.subject.rfc4514_string(),
+            issuer=certificate.issuer.rfc4514_string(),
+            names=tuple(
+                f"{name} ({name.objection})" if name.objection else str(name) for name in names
+            ),
+            usages=tuple(usages),
+            key_type=_key_type(certificate),
+            not_before_utc=certificate.not_valid_before_utc,
+            not_after_utc=certificate.not_valid_after_utc,
+            fingerprint_sha256=certificate.fingerprint(hashes.SHA256()).hex(":").upper(),
+            serial_number=f"{certificate.serial_number:x}",
+        )
 
 
 def _key_type(certificate: x509.Certificate) -> str:
