@@ -114,7 +114,10 @@ def _split_fields(head: str, lines: list[str]) -> list[Field]:
     try:
         fields = [(known[line.partition(":")[0]], line) for line in lines[1:]]
     except KeyError:  # a fold, a spelling that is none of the usual ones, or no header
-        fields = [_unusual_field(line) for line in _UNFOLDED_LINE_END.split(head)[1:]]
+        start, *unfolded = _UNFOLDED_LINE_END.split(head)
+        if start != lines[0]:
+            raise ParseError("the start line is folded") from None
+        fields = [_unusual_field(line) for line in unfolded]
     if len(fields) > MAX_FIELDS:
         raise ParseError(f"{len(fields)} headers are over {MAX_FIELDS}", status_hint=513)
     if len(head) > MAX_LINE_BYTES and max(len(line) for _, line in fields) > MAX_LINE_BYTES:
