@@ -140,8 +140,9 @@ def _greet(server: "Server", first_start: "FirstStart | None") -> None:
     out.print(f"[bold]Sottovoce[/bold] serves [bold]{domain}[/bold] on {', '.join(server.listen)}")
     out.print(f"certificate authority: {ca}")
     if first_start is not None:
-        out.print("\nFirst start: made a certificate authority, a certificate and two accounts.")
-        out.print("Their passwords are shown [bold]this once[/bold]:\n")
+        out.print("\nFirst start: made a certificate authority, a certificate and a settings file.")
+        if first_start.passwords:
+            out.print("Two demo accounts; their passwords are shown [bold]this once[/bold]:\n")
         for address, password in first_start.passwords.items():
             out.print(f"  {address}  {password.reveal()}", markup=False)
         out.print(f"\nAll settings, each explained: {first_start.settings_file}")

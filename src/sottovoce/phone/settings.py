@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ParseError, SettingsError
-from ..keying.media_offer import SrtpPolicy
+from ..keying.negotiation import SrtpPolicy
 from ..secret import Secret
 from ..sip.transport import Target, Transport, target_of_uri
 from ..sip.uri import SipUri
@@ -47,14 +47,17 @@ class Account:
     def __post_init__(self) -> None:
         if isinstance(self.password, str):
             object.__setattr__(self, "password", Secret(self.password))
-        if isinstance(self.ca_file, str):
-            object.__setattr__(self, "ca_file", Path(self.ca_file))
         self.target()
 
     @property
     def secret(self) -> Secret[str]:
         """The password."""
         return self.password if isinstance(self.password, Secret) else Secret(self.password)
+
+    @property
+    def ca_path(self) -> Path | None:
+        """The trust anchors' file."""
+        return None if self.ca_file is None else Path(self.ca_file)
 
     @property
     def sip_uri(self) -> SipUri:
@@ -83,6 +86,17 @@ class Account:
     def user(self) -> str:
         """User name for the digest."""
         return self.auth_user or self.sip_uri.unescaped_user
+
+    def warnings(self) -> list[str]:
+        """Say what each weaker choice gives away, one line each."""
+        found = []
+        if not self.target().transport.secure:
+            found.append("allow_clear_text_sip: third parties can read and change the signalling")
+        if self.allow_keys_in_clear_text:
+            found.append("allow_keys_in_clear_text: whoever reads SRTP keys on the way can listen")
+        if self.srtp is not SrtpPolicy.MANDATORY:
+            found.append(f"srtp {self.srtp.value}: calls may be in clear text")
+        return found
 
     def target(self) -> Target:
         """Where to connect.
