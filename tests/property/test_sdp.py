@@ -76,7 +76,8 @@ pieces = st.sampled_from(
     ]
 )  # fmt: skip
 assembled = st.lists(pieces | texts, max_size=25).map("\n".join)
-headed = assembled.map("v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nt=0 0\nc=IN IP4 192.0.2.1\n".__add__)
+HEAD = ("v=0", "o=- 1 1 IN IP4 192.0.2.1", "s=-", "t=0 0", "c=IN IP4 192.0.2.1")
+headed = assembled.map("\n".join([*HEAD, ""]).__add__)
 
 
 @given(descriptions)
@@ -95,7 +96,26 @@ def test_whatever_is_read_is_written_and_read_the_same(raw: bytes | str) -> None
     assert KEY[4:] not in repr(description)
 
 
-@given(headed, st.sampled_from(SrtpPolicy), st.booleans())
+media_lines = st.sampled_from(
+    ["m=audio 4000 RTP/AVP 8 0 101", "m=audio 4000 RTP/SAVP 8", "m=audio 65535 RTP/SAVPF 101 8",
+     "m=audio 0 RTP/AVP 0", "m=audio 4000 RTP/SAVP 8 999 ² ٣", "m=video 5000/2 RTP/AVP 31"]
+)  # fmt: skip
+attribute_lines = st.sampled_from(
+    ["c=IN IP4 0.0.0.0", "c=IN IP6 ::", "c=IN IP4 x", "b=AS:²", "a=sendonly", "a=recvonly",
+     "a=rtpmap:8 PCMA/8000", "a=rtpmap:101 telephone-event/8000", "a=rtpmap:²  /", "a=ptime:²",
+     "a=maxptime:15", "a=rtcp:65535", "a=rtcp:1 IN IP4 x", "a=rtcp-mux", "a=crypto", "a=crypto:",
+     f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}", "a=crypto:3 x y", "k=prompt",
+     f"a=crypto:2 AES_CM_128_HMAC_SHA1_32 inline:{KEY}|2^48|1:128", "a=crypto:² x y"]
+)  # fmt: skip
+blocks = st.tuples(media_lines, st.lists(attribute_lines, max_size=4, unique=True)).map(
+    lambda block: [block[0], *block[1]]
+)
+talks = st.lists(blocks, min_size=1, max_size=3).map(
+    lambda several: "\n".join([*HEAD, *(line for block in several for line in block)])
+)
+
+
+@given(talks | headed, st.sampled_from(SrtpPolicy), st.booleans())
 def test_offers_and_answers_of_any_content_raise_nothing_but_remote_error(
     text: str, policy: SrtpPolicy, answers_first: bool
 ) -> None:
@@ -143,7 +163,7 @@ def test_any_body_can_be_asked_for_keys(body: bytes, content_type: str, encoding
     cannot_be_inspected(content_type, encoding, body)
 
 
-@given(headed, st.booleans())
+@given(talks | headed, st.booleans())
 def test_description_with_a_usable_key_is_always_found_and_redacted(text: str, crlf: bool) -> None:
     body = text.replace("\n", "\r\n") if crlf else text
     try:

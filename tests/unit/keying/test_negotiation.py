@@ -193,6 +193,11 @@ def test_each_way_to_offer_meets_each_policy(
     assert answer.media[0].values("encryption") == []
 
 
+def test_offer_of_video_alone_is_refused() -> None:
+    with pytest.raises(RemoteError, match="no audio"):
+        phone().receive_offer(sdp("m=video 5000 RTP/AVP 31\r\n"))
+
+
 @pytest.mark.rfc("rfc4568", 22)
 def test_key_at_session_level_counts_for_nothing() -> None:
     with pytest.raises(RemoteError, match="no a=crypto line"):

@@ -266,3 +266,23 @@ def test_unreadable_rtcp_attribute_is_as_good_as_none(value: str) -> None:
 @pytest.mark.parametrize(("value", "ms"), [("20", 20), ("20.0", 20), ("0", None), ("-20", None)])
 def test_ptime(value: str, ms: int | None) -> None:
     assert media_with(f"a=ptime:{value}").media[0].ptime_ms == ms
+
+
+def test_layered_multicast_keeps_all_its_addresses() -> None:
+    lines = ("c=IN IP4 224.2.1.1/127", "c=IN IP4 224.2.1.2/127")
+    description = media_with(*lines)
+
+    assert description.media[0].lines()[1:3] == list(lines)
+    assert SessionDescription.parse(description.to_bytes()) == description
+
+
+def test_addresses_of_other_networks_are_read_but_are_no_ip_addresses() -> None:
+    assert Connection.parse("ATM NSAP 47.0091.8100").ip is None
+    assert Connection.parse("IN IP9 phone.example.org").ip is None
+
+
+def test_attributes_of_the_session_are_its_own() -> None:
+    description = SessionDescription.parse(MINIMAL + "a=tool:x\r\nm=audio 0 RTP/AVP 0\r\na=tool:y")
+
+    assert description.values("tool") == ["x"]
+    assert description.media[0].values("tool") == ["y"]

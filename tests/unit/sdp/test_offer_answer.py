@@ -138,6 +138,12 @@ def test_telephone_events_are_off_unless_both_list_them(ours: int | None) -> Non
     assert audio.receive_event_payload_type is None
 
 
+def test_offer_without_telephone_events() -> None:
+    local = replace(LOCAL, telephone_event_payload_type=None)
+
+    assert make_offer(local, origin=ORIGIN).media[0].formats == ("8", "0")
+
+
 def test_telephone_events_of_another_clock_are_not_taken() -> None:
     offer = offer_of("m=audio 4000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/16000\r\n")
 
