@@ -9,7 +9,7 @@ from typing import Self
 from ..errors import LocalError
 from ..trace.capture import PacketCapture, TapProxy
 from ..trace.event import Event
-from ..trace.exposure import Exposure, ThirdParty
+from ..trace.exposure import Exposure, Outsider
 from ..trace.pcap import CapturedPacket, pcap_file_header, pcap_record
 
 #: Packets kept for the pcap file; a call of the demo is some 1,500 packets of 250 bytes.
@@ -29,7 +29,7 @@ class Eavesdropper:
     """
 
     def __init__(self) -> None:
-        self._third_party = ThirdParty()
+        self._third_party = Outsider()
         self._events = 0
         self._packets: list[CapturedPacket] = []
         self._kept_bytes = 0

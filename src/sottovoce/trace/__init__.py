@@ -1,14 +1,14 @@
 """What a capture shows to a third party: calls, keys, sound.
 
 Packets become events (:class:`PcapReader`, :class:`PacketDecoder`, or live in
-:mod:`.capture`), and :class:`ThirdParty` makes an :class:`Exposure` of events.
+:mod:`.capture`), and :class:`Outsider` makes an :class:`Exposure` of events.
 """
 
 from .audio_evidence import correlation, looks_encrypted, looks_like_speech, spectral_flatness
 from .call_flow import CallFlow, SipMessageSeen
 from .decode import PacketDecoder, decode_packet
 from .event import DatagramSeen, Endpoint, Event, StreamBytesSeen
-from .exposure import Exposure, ThirdParty
+from .exposure import Exposure, Outsider
 from .pcap import (
     CapturedPacket,
     LinkType,
@@ -34,7 +34,7 @@ __all__ = [
     "SipMessageSeen",
     "StreamBytesSeen",
     "StreamExposure",
-    "ThirdParty",
+    "Outsider",
     "TlsConnection",
     "correlation",
     "decode_packet",

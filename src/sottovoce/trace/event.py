@@ -1,12 +1,13 @@
 """What was seen on the wire, however it was captured: a file, a packet socket, a tap."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..sip.transport import host_port
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Endpoint:
+# A named tuple, not a frozen dataclass: made and hashed twice a packet, in a third of the time.
+class Endpoint(NamedTuple):
     """One end of a datagram or connection."""
 
     address: str

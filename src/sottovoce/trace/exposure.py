@@ -1,6 +1,6 @@
 """What a third party learns from captured traffic, and from nothing else.
 
-:class:`ThirdParty` takes the events of a capture and finds SIP, TLS, keys and media in
+:class:`Outsider` takes the events of a capture and finds SIP, TLS, keys and media in
 them by itself.  It is told no address, key, codec or call.
 """
 
@@ -65,7 +65,7 @@ class Exposure:
         return sum(longest.values())
 
 
-class ThirdParty:
+class Outsider:
     """Collect what is seen on the wire; judge it when asked.
 
     Memory is bounded by the limits of its parts, whatever goes by.

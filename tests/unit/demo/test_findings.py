@@ -15,7 +15,7 @@ from sottovoce.demo.report import show_act, show_comparison
 from sottovoce.media.g711 import encode_mu_law
 from sottovoce.rtp.packet import RtpPacket
 from sottovoce.trace.event import DatagramSeen, Endpoint
-from sottovoce.trace.exposure import Exposure, ThirdParty
+from sottovoce.trace.exposure import Exposure, Outsider
 
 ALICE, BOB, CAROL, SERVER = (Endpoint(f"10.0.0.{n}", 5060) for n in (1, 2, 3, 9))
 MEDIA = Endpoint("10.0.0.1", 4000), Endpoint("10.0.0.2", 4002)
@@ -39,7 +39,7 @@ def sdp(where: Endpoint) -> str:
 
 
 def heard(told: Sequence[tuple[Endpoint, Endpoint, bytes]]) -> Exposure:
-    third_party = ThirdParty()
+    third_party = Outsider()
     for frame, (source, destination, payload) in enumerate(told, 1):
         third_party.receive_event(DatagramSeen(frame, frame / 50, source, destination, payload))
     return third_party.findings()

@@ -19,12 +19,12 @@ from sottovoce.errors import ParseError
 from sottovoce.media.g711 import encode_a_law, encode_mu_law
 from sottovoce.rtp.packet import RtpPacket
 from sottovoce.srtp import CryptoSuite, SrtpContext
-from sottovoce.trace import recovery
+from sottovoce.trace import announcements, recovery
 from sottovoce.trace.audio_evidence import correlation
 from sottovoce.trace.call_flow import CallFlow
 from sottovoce.trace.decode import PacketDecoder
 from sottovoce.trace.event import DatagramSeen, Endpoint, Event
-from sottovoce.trace.exposure import Exposure, ThirdParty
+from sottovoce.trace.exposure import Exposure, Outsider
 from sottovoce.trace.pcap import read_pcap
 from sottovoce.trace.recovery import Protection
 
@@ -95,7 +95,7 @@ def context_of(key: bytes, suite: CryptoSuite) -> SrtpContext:
 
 
 def judge(events: list[Event]) -> Exposure:
-    third_party = ThirdParty()
+    third_party = Outsider()
     for event in events:
         third_party.receive_event(event)
     return third_party.findings()
@@ -197,6 +197,27 @@ def test_a_wrong_key_recovers_nothing(alice_pcm: bytes) -> None:
     found = call.findings()
     assert found.srtp_key_recovered
     assert found.audio_seconds_recovered == 0.0
+
+
+def test_many_keys_that_do_not_fit_cost_little(
+    alice_pcm: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is given up after the first second of a stream."""
+    tried: list[bytes] = []
+    unprotect = SrtpContext.unprotect
+
+    def counting(context: SrtpContext, packet: bytes) -> bytes:
+        tried.append(packet)
+        return unprotect(context, packet)
+
+    monkeypatch.setattr(SrtpContext, "unprotect", counting)
+    call = Call()
+    for _ in range(announcements.MAX_KEYS + 10):
+        call.message(ALICE, BOB, "INVITE sip:b@b SIP/2.0", sdp(ALICE_MEDIA, call.key()))
+    call.media(ALICE_MEDIA, BOB_MEDIA, alice_pcm, key=call.key())
+    found = call.findings()
+    assert len(found.keys) == announcements.MAX_KEYS
+    assert len(tried) == 50 * announcements.MAX_KEYS
 
 
 def test_a_key_fits_its_own_direction_alone(alice_pcm: bytes) -> None:
