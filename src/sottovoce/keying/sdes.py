@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from ..errors import ParseError
 from ..sdp.key_lines import cannot_be_inspected, carries_keys, redact
+from ..sdp.line_values import shown
 from ..secret import Secret
 from ..srtp import CryptoSuite, SrtpContext
 
@@ -48,7 +49,6 @@ _MKI = re.compile(r"([0-9]{1,309}):([0-9]{1,3})")  # 128 octets are 309 digits
 _PARAMETER = re.compile(r"(KDR|WSH)=([0-9]{1,9})", re.IGNORECASE)
 #: They concern forward error correction (RFC 4568 section 6.3.5), which is not used here.
 _HARMLESS_PARAMETERS = ("FEC_ORDER=", "FEC_KEY=")
-_SHOWN_CHARACTERS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,9 @@ class CryptoAttribute:
             raise _refusal("a=crypto without tag, suite and key")
         tag = _tag(words[0])
         if tag is None:
-            raise _refusal(f"tag {_shown(words[0])} is not 1 to 9 digits")
+            raise _refusal(f"tag {shown(words[0])} is not 1 to 9 digits")
         if not _SUITE.fullmatch(words[1]):
-            raise _refusal(f"{_shown(words[1])} is not the name of a crypto suite")
+            raise _refusal(f"{shown(words[1])} is not the name of a crypto suite")
         try:
             suite = CryptoSuite.from_name(words[1])
         except ParseError:
@@ -264,7 +264,7 @@ def _parse_key(text: str, suite: CryptoSuite) -> tuple[bytes, int | None, bytes]
         elif place == 0:
             lifetime_packets = _parse_lifetime(extra)
         elif not _TAG.fullmatch(extra):
-            raise _refusal(f"MKI {_shown(extra)} is not a number")
+            raise _refusal(f"MKI {shown(extra)} is not a number")
     return key, lifetime_packets, mki
 
 
@@ -284,7 +284,7 @@ def _parse_lifetime(text: str) -> int:
     if found is not None:
         packets = 1 << int(found[1]) if found[1] else int(found[2])
     if not 0 < packets <= MAX_LIFETIME_PACKETS:
-        raise _refusal(f"lifetime {_shown(text)} is not in 1 to 2^48 packets")
+        raise _refusal(f"lifetime {shown(text)} is not in 1 to 2^48 packets")
     return packets
 
 
@@ -292,10 +292,10 @@ def _parse_mki(text: str) -> bytes:
     found = _MKI.fullmatch(text)
     length = int(found[2]) if found else 0
     if found is None or not 0 < length <= MAX_MKI_BYTES:
-        raise _refusal(f"MKI {_shown(text)} is not value:length with 1 to {MAX_MKI_BYTES} octets")
+        raise _refusal(f"MKI {shown(text)} is not value:length with 1 to {MAX_MKI_BYTES} octets")
     value = int(found[1])
     if value >> (8 * length):
-        raise _refusal(f"MKI {_shown(text)} does not fit its length")
+        raise _refusal(f"MKI {shown(text)} does not fit its length")
     return value.to_bytes(length, "big")
 
 
@@ -310,12 +310,8 @@ def _check_session_parameter(text: str) -> None:
             raise _refusal(f"WSH {number} is under {MIN_WINDOW_SIZE_HINT}")
     elif not text.startswith("-") and not text.upper().startswith(_HARMLESS_PARAMETERS):
         # UNENCRYPTED_SRTP and its like among them: they are refused on purpose.
-        raise _refusal(f"session parameter {_shown(text)} is not accepted")
+        raise _refusal(f"session parameter {shown(text)} is not accepted")
 
 
 def _refusal(reason: str) -> ParseError:
     return ParseError(reason, status_hint=488)
-
-
-def _shown(text: str) -> str:
-    return ascii(redact(text)[:_SHOWN_CHARACTERS])

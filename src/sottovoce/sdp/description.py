@@ -273,6 +273,8 @@ def _sections(lines: Iterable[tuple[int, str]]) -> list[_Section]:
         elif len(sections) > 1 and letter in "vost":
             raise ParseError(f"line {number}: {letter}= after m=, where it cannot stand")
         else:
+            # Departs from RFC 8866 section 5: a type it does not know should spoil the whole
+            # description; phones of one vendor or another send such lines, so they are kept.
             sections[-1].by_type.setdefault(letter, []).append(value)
     return sections
 

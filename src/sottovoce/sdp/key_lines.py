@@ -94,6 +94,7 @@ _INLINE = re.compile(
     re.IGNORECASE,
 )
 _KEY_MGMT = re.compile(r"(key-mgmt[ \t]*:[ \t]*(?:mikey[ \t]+)?)[^\r\n]+", re.IGNORECASE)
+_MAYBE_K = re.compile(r"k[ \t]*=")  # quick, where the two below are slow
 _K_LINE = re.compile(r"((?:^|(?<=[\r\n]))[ \t]*k[ \t]*=[ \t]*)[^\r\n]+", re.IGNORECASE)
 _K_INSIDE = re.compile(r"(\bk=(?:clear|base64|uri):)[^\r\n]+", re.IGNORECASE)
 _CRYPTO_LINE = re.compile(r"a[ \t]*=[ \t]*crypto[^\r\n]*", re.IGNORECASE)
@@ -114,7 +115,7 @@ def redact(text: str) -> str:
         text = _CRYPTO_LINE.sub(lambda line: _LONG_BASE64.sub(HIDDEN, line[0]), text)
     if "key-mgmt" in lowered:
         text = _KEY_MGMT.sub(rf"\1{HIDDEN}", text)
-    if "k" in lowered and "=" in lowered:
+    if _MAYBE_K.search(lowered):
         text = _K_LINE.sub(rf"\1{HIDDEN}", text)
         text = _K_INSIDE.sub(rf"\1{HIDDEN}", text)
     return text

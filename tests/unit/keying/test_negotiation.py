@@ -591,6 +591,17 @@ def test_refused_new_offer_of_ours_leaves_everything_as_it_was() -> None:
     assert answer.media[0].direction is Direction.SENDRECV
 
 
+def test_new_offer_refused_after_an_early_answer_leaves_everything_as_it_was() -> None:
+    alice, _ = connected()
+    before = in_force(alice)
+    alice.hold()
+    alice.receive_answer(sdp(SAVP.replace("4000", "4100"), "a=recvonly\r\n"))
+    assert in_force(alice) != before
+    alice.withdraw_offer()
+
+    assert in_force(alice) == before
+
+
 @pytest.mark.rfc("rfc3264", 8)
 @pytest.mark.rfc("rfc4568", 6)
 def test_our_new_offer_to_a_peer_that_offered_first_keeps_its_lines_and_our_key() -> None:
