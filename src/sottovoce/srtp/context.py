@@ -19,8 +19,6 @@ RTCP_INDEX_LIMIT = 1 << 31  # RFC 3711 section 9.2: so many packets a key, then 
 _RTP_HEADER_BYTES = 12
 _read_rtp_header = Struct("!BxH4xI").unpack_from  # first byte, sequence number, SSRC
 _read_rtcp_header = Struct("!B3xI").unpack_from  # first byte, SSRC of the sender
-
-
 _NO_SSRC = 1 << 32  # equals none: stands in the one-stream caches before the first packet
 
 
@@ -71,6 +69,8 @@ class SrtpContext:
         self.rtcp_packets_refused = 0
         self._rtp = make_cipher(suite, rtp_keys, suite.tag_bytes, mki)
         self._rtcp = make_cipher(suite, rtcp_keys, suite.rtcp_tag_bytes, mki)
+        self._seal = self._rtp.seal
+        self._open = self._rtp.open
         self._first_rocs: dict[int, int] = {}
         self._outbound: dict[int, OutboundStream] = {}
         self._inbound: dict[int, InboundStream] = {}
@@ -109,7 +109,7 @@ class SrtpContext:
         else:
             stream.skip_to(sequence_number)
         stream.next_in_order = sequence_number + 1
-        return self._rtp.seal(packet, header_bytes, stream.nonce_base, sequence_number, stream.roc)
+        return self._seal(packet, header_bytes, stream.nonce_base, sequence_number, stream.roc)
 
     def unprotect(self, packet: bytes) -> bytes:
         """Verify an SRTP packet and turn it into the RTP packet.
@@ -130,27 +130,27 @@ class SrtpContext:
             stream = self._last_inbound
             if stream.ssrc != ssrc:
                 stream = self._inbound_stream(ssrc, sequence_number)
-            in_order = sequence_number == stream.next_in_order
-            if in_order:
-                index = stream.newest + 1
-                nonce_base = stream.nonce_base
-                roc = stream.roc
+            # Only an authentic packet comes back from open(); before, nothing may change.
+            if sequence_number == stream.next_in_order:
+                plain = self._open(
+                    packet, header_bytes, stream.nonce_base, sequence_number, stream.roc
+                )
+                # This is stream.commit(), in line.
+                stream.newest = index = stream.newest + 1
+                stream.slots[index % DEFAULT_WINDOW_PACKETS] = index
+                stream.next_in_order = sequence_number + 1
             else:
                 index = stream.locate(sequence_number)
-                nonce_base = self._rtp.nonce_base(ssrc, index >> 16)
-                roc = (index >> 16).to_bytes(4, "big")
-            plain = self._rtp.open(packet, header_bytes, nonce_base, sequence_number, roc)
+                roc = index >> 16
+                nonce_base = self._rtp.nonce_base(ssrc, roc)
+                plain = self._open(
+                    packet, header_bytes, nonce_base, sequence_number, roc.to_bytes(4, "big")
+                )
+                stream.commit(index)
         except RemoteError:
             self.packets_refused += 1
             raise
-        # From here on the packet is authentic: only now may it leave a trace.
         self.packets_authenticated += 1
-        if in_order:  # stream.commit(index), in line
-            stream.slots[index % DEFAULT_WINDOW_PACKETS] = index
-            stream.newest = index
-            stream.next_in_order = sequence_number + 1
-        else:
-            stream.commit(index)
         if stream is not self._last_inbound:
             self._inbound[ssrc] = self._last_inbound = stream
         return plain
