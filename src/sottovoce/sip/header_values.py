@@ -17,6 +17,8 @@ from .grammar import (
     parse_params,
     quote,
     shown,
+    split_items,
+    unfold,
     unquote,
 )
 from .uri import MAX_PORT, SipUri, bracketed, check_port, frozen_by_type
@@ -25,26 +27,27 @@ from .uri import MAX_PORT, SipUri, bracketed, check_port, frozen_by_type
 # via-parm = sent-protocol LWS sent-by *( SEMI via-params ); LWS about "/" and ":" is legal,
 # and so is another version than 2.0, which the start line of its message then has too
 _VIA = re.compile(
-    rf"[Ss][Ii][Pp][ \t]*/[ \t]*[0-9.]++[ \t]*/[ \t]*([{TOKEN_CHARACTERS}]++)[ \t]+"
-    r"([A-Za-z0-9._\-]++|\[[0-9A-Fa-f:.]++\])[ \t]*(?::[ \t]*([0-9]{1,5})[ \t]*)?"
-    rf"(?:;branch=({PLAIN_VALUE})(?=;|$))?(;.*)?",
-    re.DOTALL,
-)
+    rf"[ \t]*[Ss][Ii][Pp][ \t]*/[ \t]*[0-9.]++[ \t]*/[ \t]*([{TOKEN_CHARACTERS}]++)[ \t]+"
+    r"([A-Za-z0-9_][A-Za-z0-9._\-]*+|\[[0-9A-Fa-f:.]++\])[ \t]*(?::[ \t]*([0-9]{1,5})[ \t]*)?"
+    rf"(?:;branch=({PLAIN_VALUE})(?=;|$))?(;[^\r]*)?",
+).fullmatch
 
 # name-addr = [ display-name ] LAQUOT addr-spec RAQUOT; display-name = *(token LWS)/ quoted-string
 # Wider than the grammar: a bare display name may hold any visible character but the
 # separators, since phones send names in UTF-8 without quotes.
 _NAME_ADDRESS = re.compile(
-    rf'({QUOTED_STRING}|[^\x00-\x08\x0a-\x1f\x7f"<>,;:\\]*+)[ \t]*'
+    rf'[ \t]*({QUOTED_STRING}|[^\x00-\x08\x0a-\x1f\x7f"<>,;:\\]*+)[ \t]*'
     r"<([A-Za-z][A-Za-z0-9+.\-]*+:[!#-;=?-~]++)>[ \t]*"
-    rf"(?:;tag=({PLAIN_VALUE})(?=;|$))?(;.*)?",
+    rf"(?:;tag=({PLAIN_VALUE})(?=;|$))?(;[^\r]*)?",
     re.DOTALL,
-)
+).fullmatch
 # addr-spec standing alone: section 20.10 wants brackets if it holds comma, "?" or ";",
 # so that ";" begins the header's own parameters.
-_BARE_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*+:[!#-+\--:=@-~]++)[ \t]*(;.*)?", re.DOTALL)
+_BARE_ADDRESS = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.\-]*+:[!#-+\--:=@-~]++)[ \t]*(;.*)?", re.DOTALL
+).fullmatch
 
-_CSEQ = re.compile(rf"([0-9]++)[ \t]+([{TOKEN_CHARACTERS}]++)")
+_CSEQ = re.compile(rf"[ \t]*([0-9]++)[ \t]+([{TOKEN_CHARACTERS}]++)[ \t]*").fullmatch
 
 MAX_CSEQ = 2**32 - 1
 "Section 8.1.1.5: expressible as a 32-bit unsigned integer."
@@ -74,9 +77,28 @@ class Via:
             ParseError: Not of the form the section asks for.
 
         """
-        found = _VIA.fullmatch(text)
+        found = _VIA(text)
         if found is None:
             raise ParseError(f"{shown(text)} has not the form SIP/2.0/TRANSPORT host")
+        return cls._made(found)
+
+    @classmethod
+    def parse_first(cls, line: str) -> "Via":
+        """Read the first item of a raw header line.
+
+        Raises:
+            ParseError: As for :meth:`parse`.
+
+        """
+        if "," not in line:
+            found = _VIA(line, line.index(":") + 1)
+            if found is not None:
+                return cls._made(found)
+        items = split_items(unfold(line.partition(":")[2]))
+        return cls.parse(items[0] if items else "")
+
+    @classmethod
+    def _made(cls, found: re.Match[str]) -> "Via":
         transport, host, port_digits, branch, params_text = found.groups()
         params: Params = {} if branch is None else {"branch": branch}
         return cls(
@@ -137,16 +159,33 @@ class NameAddress:
             ParseError: Neither ``name <uri>;params`` nor ``uri;params``.
 
         """
-        found = _NAME_ADDRESS.fullmatch(text)
+        found = _NAME_ADDRESS(text)
         if found is not None:
-            name, uri, tag, params_text = found.groups()
-            name = unquote(name) if name[:1] == '"' else name.rstrip(" \t")
-        else:
-            found = _BARE_ADDRESS.fullmatch(text)
-            if found is None:
-                raise ParseError(f"{shown(text)} is neither a name-addr nor a bare URI")
-            uri, params_text = found.groups()
-            name, tag = "", None
+            return cls._made(found)
+        bare = _BARE_ADDRESS(text)
+        if bare is None:
+            raise ParseError(f"{shown(text)} is neither a name-addr nor a bare URI")
+        uri, params_text = bare.groups()
+        return cls("", uri, parse_params(params_text) if params_text else {})
+
+    @classmethod
+    def parse_line(cls, line: str) -> "NameAddress":
+        """Read a raw header line of one item.
+
+        Raises:
+            ParseError: As for :meth:`parse`.
+
+        """
+        found = _NAME_ADDRESS(line, line.index(":") + 1)
+        if found is not None:
+            return cls._made(found)
+        return cls.parse(unfold(line.partition(":")[2]))
+
+    @classmethod
+    def _made(cls, found: re.Match[str]) -> "NameAddress":
+        name, uri, tag, params_text = found.groups()
+        if name:
+            name = unquote(name) if name[0] == '"' else name.rstrip(" \t")
         params: Params = {} if tag is None else {"tag": tag}
         return cls(name, uri, parse_params(params_text, params) if params_text else params)
 
@@ -185,9 +224,22 @@ class CSeq:
             ParseError: Not a number below 2**32 and a method.
 
         """
-        found = _CSEQ.fullmatch(text)
+        found = _CSEQ(text)
         if found is None:
             raise ParseError(f"{shown(text)} is not a number and a method")
+        return cls(parse_number(found[1], MAX_CSEQ), found[2])
+
+    @classmethod
+    def parse_line(cls, line: str) -> "CSeq":
+        """Read a raw header line.
+
+        Raises:
+            ParseError: As for :meth:`parse`.
+
+        """
+        found = _CSEQ(line, line.index(":") + 1)
+        if found is None:
+            return cls.parse(unfold(line.partition(":")[2]))
         return cls(parse_number(found[1], MAX_CSEQ), found[2])
 
     def __str__(self) -> str:

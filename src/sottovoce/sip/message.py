@@ -45,20 +45,24 @@ def field_value(line: str) -> str:
     return unfold(value) if "\r" in value else value.strip(" \t")
 
 
-def _parse_first_via(text: str) -> Via:
-    if "," in text:
-        text = next(iter(split_items(text)), "")
-    return Via.parse(text)
-
-
-def _parse_call_id(text: str) -> str:
-    if not text:
+def _parse_call_id(line: str) -> str:
+    value = field_value(line)
+    if not value:
         raise ParseError("empty")
-    return text
+    return value
 
 
-def _parse_max_forwards(text: str) -> int:
-    return min(parse_delta_seconds(text), MAX_MAX_FORWARDS)
+_USUAL_HOPS = {str(hops): hops for hops in range(MAX_MAX_FORWARDS + 1)}
+
+
+def _parse_max_forwards(line: str) -> int:
+    value = field_value(line)
+    hops = _USUAL_HOPS.get(value)
+    return min(parse_delta_seconds(value), MAX_MAX_FORWARDS) if hops is None else hops
+
+
+def _parse_expires(line: str) -> int:
+    return parse_delta_seconds(field_value(line))
 
 
 class Message:
@@ -125,7 +129,7 @@ class Message:
         """The first Via item."""
         found: Via | None = self._parsed.get("via")
         if found is None:
-            found = self._parsed["via"] = self._parse("via", _parse_first_via)
+            found = self._parsed["via"] = self._parse("via", Via.parse_first)
         return found
 
     @property
@@ -133,7 +137,7 @@ class Message:
         """Who sends the request."""
         found: NameAddress | None = self._parsed.get("from")
         if found is None:
-            found = self._parsed["from"] = self._parse("from", NameAddress.parse)
+            found = self._parsed["from"] = self._parse("from", NameAddress.parse_line)
         return found
 
     @property
@@ -141,7 +145,7 @@ class Message:
         """Whom the request is for."""
         found: NameAddress | None = self._parsed.get("to")
         if found is None:
-            found = self._parsed["to"] = self._parse("to", NameAddress.parse)
+            found = self._parsed["to"] = self._parse("to", NameAddress.parse_line)
         return found
 
     @property
@@ -149,7 +153,7 @@ class Message:
         """Sequence number and method."""
         found: CSeq | None = self._parsed.get("cseq")
         if found is None:
-            found = self._parsed["cseq"] = self._parse("cseq", CSeq.parse)
+            found = self._parsed["cseq"] = self._parse("cseq", CSeq.parse_line)
         return found
 
     @property
@@ -174,7 +178,7 @@ class Message:
         """The Expires header in seconds, at most 2**32 - 1; None without it."""
         if "expires" not in self._index():
             return None
-        return self._parse("expires", parse_delta_seconds)
+        return self._parse("expires", _parse_expires)
 
     @property
     def contacts(self) -> list[NameAddress]:
@@ -326,7 +330,7 @@ class Message:
         if line is None:
             raise ParseError(f"{wire_name(name)}: missing")
         try:
-            return parse(field_value(line))
+            return parse(line)
         except ParseError as wrong:
             raise ParseError(f"{wire_name(name)}: {wrong}") from None
 

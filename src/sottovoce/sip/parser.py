@@ -76,8 +76,8 @@ def parse_message(data: bytes) -> Request | Response:
     head = data[:head_bytes].decode("utf-8", "surrogateescape")
     lines = _split_lines(head)
     message = _start(lines[0])
-    fields = message.fields = _split_fields(head, lines)
-    first = message._first = _first_lines(fields)
+    message.fields, first = _split_fields(head, lines)
+    message._first = first
     if not first.keys() >= _NEEDED:
         missing = sorted(wire_name(name) for name in _NEEDED - first.keys())
         raise ParseError(f"{', '.join(missing)}: missing")
@@ -109,38 +109,42 @@ def _start(line: str) -> Request | Response:
     raise ParseError(f"{shown(line)} is no start line")
 
 
-def _split_fields(head: str, lines: list[str]) -> list[Field]:
+def _split_fields(head: str, lines: list[str]) -> tuple[list[Field], dict[str, str]]:
+    """Return all fields, and the first line of each name."""
     known = COMMON_SPELLINGS
+    start = lines[0]
+    lines = lines[1:]
     try:
-        fields = [(known[line.partition(":")[0]], line) for line in lines[1:]]
+        names = [known[line.partition(":")[0]] for line in lines]
     except KeyError:  # a fold, a spelling that is none of the usual ones, or no header
-        start, *unfolded = _UNFOLDED_LINE_END.split(head)
-        if start != lines[0]:
+        unfolded, *lines = _UNFOLDED_LINE_END.split(head)
+        if unfolded != start:
             raise ParseError("the start line is folded") from None
-        fields = [_unusual_field(line) for line in unfolded]
-    if len(fields) > MAX_FIELDS:
-        raise ParseError(f"{len(fields)} headers are over {MAX_FIELDS}", status_hint=513)
-    if len(head) > MAX_LINE_BYTES and max(len(line) for _, line in fields) > MAX_LINE_BYTES:
+        names = [_name(line) for line in lines]
+    if len(lines) > MAX_FIELDS:
+        raise ParseError(f"{len(lines)} headers are over {MAX_FIELDS}", status_hint=513)
+    if len(head) > MAX_LINE_BYTES and max(map(len, lines)) > MAX_LINE_BYTES:
         raise ParseError(f"a header is over {MAX_LINE_BYTES} bytes", status_hint=513)
-    return fields
+    first = dict(zip(reversed(names), reversed(lines), strict=True))
+    # Via alone stands more than once in nearly all messages.
+    if len(names) - len(first) != names.count("via") - 1:
+        _check_doubles(names)
+    return list(zip(names, lines, strict=True)), first
 
 
-def _unusual_field(line: str) -> Field:
+def _name(line: str) -> str:
     name, colon, _ = line.partition(":")
     if not colon:
         raise ParseError(f"header {shown(line)} has no colon")
-    return canonical_name(name), line
+    return canonical_name(name)
 
 
-def _first_lines(fields: list[Field]) -> dict[str, str]:
-    """Index the first line of each name; refuse doubles that two elements may read apart."""
-    first = dict(reversed(fields))
-    if len(first) != len(fields):
-        single = [name for name, _ in fields if name in SINGLE_INSTANCE]
-        if len(single) != len(set(single)):
-            twice = next(name for name in single if single.count(name) > 1)
-            raise ParseError(f"{wire_name(twice)}: stands twice")
-    return first
+def _check_doubles(names: list[str]) -> None:
+    """Refuse doubles that two elements may read differently."""
+    single = [name for name in names if name in SINGLE_INSTANCE]
+    for name in set(single):
+        if single.count(name) > 1:
+            raise ParseError(f"{wire_name(name)}: stands twice")
 
 
 def _set_body(message: Message, first: dict[str, str], data: bytes, body_at: int) -> None:

@@ -15,7 +15,7 @@ _UNRESERVED = r"A-Za-z0-9\-_.!~*'()"
 # user = 1*( unreserved / escaped / user-unreserved ); "#" besides, which phones dial bare
 _URI = re.compile(
     rf"(?:([{_UNRESERVED}%&=+$,;?/#]++)(?::([{_UNRESERVED}%&=+$,]*+))?@)?"
-    r"([A-Za-z0-9._\-]++|\[[0-9A-Fa-f:.]++\])"
+    r"([A-Za-z0-9_][A-Za-z0-9._\-]*+|\[[0-9A-Fa-f:.]++\])"
     r"(?::([0-9]{1,5}))?"
     r"((?:;[!#-:=A-~]++)*+)"
     r"(?:\?([!#-;=?A-~]++))?",

@@ -51,6 +51,8 @@ def test_parts_of_a_full_uri() -> None:
         "sip:a@",
         "sip:a@b@c",
         "sip:a b@c",
+        "sip:a@.",
+        "sip:a@-b",
         "sip:a@b:0",
         "sip:a@b:65536",
         "sip:a@b:999999",
