@@ -10,7 +10,7 @@ from ..keying import SecureMediaNegotiation, SrtpPolicy
 from ..media.codec import CODECS, PCMU, find_codec
 from ..media.frame import frame_bytes
 from ..media.session import MediaEvent, MediaSession
-from ..media.stream import AudioStream, MediaStatistics
+from ..media.stream import Address, AudioStream, MediaStatistics
 from ..media.stream import Direction as MediaDirection
 from ..net.media_clock import MediaClock
 from ..net.media_port import MediaPort
@@ -36,6 +36,8 @@ class CallMedia:
         keys_allowed: SRTP keys may travel with this call's signalling: it is TLS, or the
             user decided otherwise.
         port_range: First and last UDP port to use; None leaves it to the system.
+        announce: Gives the address at which the world reaches our RTP port, where a
+            forwarding stands before it; RTCP is one port higher on both sides.
 
     Raises:
         SettingsError: No UDP ports can be opened.
@@ -50,6 +52,7 @@ class CallMedia:
         policy: SrtpPolicy,
         keys_allowed: bool,
         port_range: tuple[int, int] | None = None,
+        announce: Callable[[Address], Address] | None = None,
     ) -> None:
         self._clock = clock
         loop = asyncio.get_running_loop()
@@ -63,7 +66,8 @@ class CallMedia:
             for codec in CODECS
             if codec.static_payload_type is not None
         )
-        local = LocalAudio(host, self._port.rtp_address[1], codecs)
+        here = self._port.rtp_address
+        local = LocalAudio(*(announce(here) if announce else here), codecs)
         self.negotiation = SecureMediaNegotiation(
             local, policy=policy, keys_allowed=keys_allowed, random_bytes=secrets.token_bytes
         )

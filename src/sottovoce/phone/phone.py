@@ -24,6 +24,7 @@ from ..errors import (
     RequestFailed,
     Unreachable,
 )
+from ..media.stream import Address
 from ..net.driver import Driver
 from ..net.media_clock import MediaClock
 from ..net.tls import TlsSecurity, client_context
@@ -73,6 +74,8 @@ class Phone:
         on_incoming_call: Awaited, as a task of its own, for each call that comes in; it
             answers or rejects.  Without it callers hear that nobody is there.
         register: Tell the server where we are; without it only outgoing calls work.
+        announce_media: Gives the address at which others reach the RTP address that it is
+            given, where a port forwarding stands before this machine.
 
     Raises:
         SettingsError: From :meth:`__aenter__`, if the account cannot work.
@@ -88,8 +91,10 @@ class Phone:
         *,
         on_incoming_call: IncomingCallHandler | None = None,
         register: bool = True,
+        announce_media: Callable[[Address], Address] | None = None,
     ) -> None:
         self.account = account
+        self._announce_media = announce_media
         self._on_incoming_call = on_incoming_call
         self._registers = register
         self._flow: Flow | None = None
@@ -292,6 +297,7 @@ class Phone:
             flow.local[0],
             policy=self.account.srtp,
             keys_allowed=flow.secure or self.account.allow_keys_in_clear_text,
+            announce=self._announce_media,
         )
 
     def _contact(self, flow: Flow) -> str:
