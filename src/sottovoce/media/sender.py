@@ -34,10 +34,10 @@ class RtpStart:
 
     @classmethod
     def fresh(cls, random_bytes: RandomBytes, *, taken: Container[int | None] = ()) -> "RtpStart":
-        """Draw a source whose SSRC is none of those ``taken``."""
+        """Draw a source whose SSRC is none of those ``taken``, which are few."""
         ssrc = int.from_bytes(random_bytes(4), "big")
         while ssrc in taken:
-            ssrc = int.from_bytes(random_bytes(4), "big")
+            ssrc = (ssrc + 1) & 0xFFFF_FFFF
         return cls(
             ssrc,
             int.from_bytes(random_bytes(2), "big") & 0x7FFF,
