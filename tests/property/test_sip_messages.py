@@ -31,7 +31,7 @@ REAL = [
 ]
 SNIPPETS = [
     b"\r\n", b"\r", b"\n", b"\0", b" ", b",", b";", b":", b'"', b"\\", b"<", b">", b"%", b"=",
-    b"Via: ", b"l: 0\r\n", b"SIP/2.0", b"\xff", b"9" * 5000, b"\r\n ",
+    b"Via: ", b"\r\nv\r\n", b"l: 0\r\n", b"SIP/2.0", b"\xff", b"9" * 5000, b"\r\n ",
 ]  # fmt: skip
 
 

@@ -8,7 +8,6 @@ count that comes with it shows a replay.
 import hashlib
 import hmac
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -17,14 +16,17 @@ from typing import Final
 from ..errors import ParseError
 from ..secret import Secret
 from .grammar import QUOTED_STRING, TOKEN_CHARACTERS, quote, shown, unquote
-from .uri import SipUri
+from .nonces import Nonces
+from .uri import SipUri, frozen_by_type
 
 # auth-param = auth-param-name EQUAL ( token / quoted-string ); bare values wider, as in the field
-_AUTH_PARAM = re.compile(
-    rf"[ \t]*([{TOKEN_CHARACTERS}]++)[ \t]*=[ \t]*"
-    rf'({QUOTED_STRING}|[^\x00-\x20\x7f",]++)[ \t]*(?:,|$)',
-    re.DOTALL,
-).match
+_AUTH_VALUE = rf'{QUOTED_STRING}|[^\x00-\x20\x7f",]++'
+_AUTH_PARAMS = re.compile(
+    rf"(?:[ \t]*[{TOKEN_CHARACTERS}]++[ \t]*=[ \t]*(?:{_AUTH_VALUE})[ \t]*(?:,|\Z))++", re.DOTALL
+).fullmatch
+_EACH_AUTH_PARAM = re.compile(
+    rf"([{TOKEN_CHARACTERS}]++)[ \t]*=[ \t]*({_AUTH_VALUE})", re.DOTALL
+).findall
 _NONCE_COUNT = re.compile(r"[0-9A-Fa-f]{8}").fullmatch
 
 MAX_AUTH_PARAMS: Final = 24
@@ -32,9 +34,6 @@ MAX_AUTH_PARAMS: Final = 24
 
 MAX_CREDENTIALS: Final = 8
 "Authorization values looked at in one request; others belong to proxies on the way."
-
-MAX_NONCES: Final = 65536
-"Nonces whose counts are remembered; one live nonce a phone, about 200 octets each."
 
 
 class Algorithm(Enum):
@@ -157,7 +156,7 @@ class Challenge:
         return "" if not self.qop and self.algorithm is Algorithm.MD5 else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_by_type
 class Credentials:
     """One Authorization or Proxy-Authorization value."""
 
@@ -378,18 +377,13 @@ class Authenticator:
         nonce_life_s: float = 300,
     ) -> None:
         self.realm = realm
-        self._random_bytes = random_bytes
-        self._algorithms = tuple(algorithms)
-        self._keys = {
-            algorithm: Secret(
-                hmac.digest(secret_key, f"{algorithm.value}:{realm}".encode(), "sha256")
-            )
-            for algorithm in algorithms
-        }
         self._nobody = {
             algorithm: Secret(algorithm.hex_digest(random_bytes(32))) for algorithm in algorithms
         }
-        self._counts = _NonceCounts(nonce_life_s)
+        self._nonces = {
+            algorithm: Nonces(f"{algorithm.value}:{realm}", secret_key, random_bytes, nonce_life_s)
+            for algorithm in algorithms
+        }
 
     def challenges(self, now: float, *, stale: bool = False) -> list[str]:
         """Return the values of as many WWW- or Proxy-Authenticate headers, in order.
@@ -400,8 +394,8 @@ class Authenticator:
 
         """
         return [
-            str(Challenge(self.realm, self._nonce(each, now), each.value, ("auth",), stale=stale))
-            for each in self._algorithms
+            str(Challenge(self.realm, nonces.issue(now), each.value, ("auth",), stale=stale))
+            for each, nonces in self._nonces.items()
         ]
 
     def check(
@@ -441,10 +435,7 @@ class Authenticator:
         usable = given.qop == "auth" and given.nonce_count > 0 and given.cnonce != ""
         if not (right and known and usable and _same_uri(given.uri, request_uri)):
             return _REFUSED
-        issued_ms = self._issued_ms(given.nonce, algorithm)
-        if issued_ms is None or not self._counts.accept(
-            given.nonce, given.nonce_count, issued_ms, now
-        ):
+        if not self._nonces[algorithm].take(given.nonce, given.nonce_count, now):
             return _STALE
         return Verdict(Outcome.ACCEPTED, given.username)
 
@@ -455,74 +446,9 @@ class Authenticator:
                 given = Credentials.parse(text)
             except ParseError:
                 continue
-            if given.realm == self.realm and given.algorithm in self._keys:
+            if given.realm == self.realm and given.algorithm in self._nonces:
                 return given
         return None
-
-    def _nonce(self, algorithm: Algorithm, now: float) -> str:
-        start = f"{int(now * 1000):012x}{self._random_bytes(8).hex()}"
-        return start + self._mac(start, algorithm)
-
-    def _issued_ms(self, nonce: str, algorithm: Algorithm) -> int | None:
-        """Return when a nonce was issued, None for one that was not issued here."""
-        start = nonce[:_NONCE_START]
-        mac = self._mac(start, algorithm).encode()
-        if not hmac.compare_digest(mac, nonce[_NONCE_START:].encode("utf-8", "replace")):
-            return None
-        return int(start[:12], 16)
-
-    def _mac(self, start: str, algorithm: Algorithm) -> str:
-        octets = start.encode("utf-8", "replace")
-        return hmac.digest(self._keys[algorithm].reveal(), octets, "sha256")[:16].hex()
-
-
-_NONCE_START = 12 + 16  # hexadecimal digits of time and random octets
-
-
-class _NonceCounts:
-    """Which nonce counts have been used (RFC 7616 section 3.4): each one once.
-
-    Counts may arrive a little out of order, as requests sent together over UDP do.
-    """
-
-    _LATE = 32  # a count this far behind the highest may still come
-
-    def __init__(self, life_s: float) -> None:
-        self._life_ms = life_s * 1000
-        self._seen: OrderedDict[str, tuple[int, int, int]] = OrderedDict()  # highest, mask, issued
-        self._forgotten_ms = -1  # nonces issued up to here may have been used and forgotten
-
-    def accept(self, nonce: str, count: int, issued_ms: int, now: float) -> bool:
-        """Take a count of an authentic nonce; False if too old or used before."""
-        if issued_ms + self._life_ms < now * 1000:
-            return False
-        known = self._seen.get(nonce)
-        if known is None:
-            if issued_ms <= self._forgotten_ms:
-                return False
-            self._seen[nonce] = (count, 1, issued_ms)
-            self._forget(now)
-            return True
-        highest, mask, _ = known
-        ahead = count - highest
-        if ahead > 0:
-            mask = (mask << min(ahead, self._LATE) | 1) & ((1 << self._LATE) - 1)
-            self._seen[nonce] = (count, mask, issued_ms)
-            return True
-        if -ahead >= self._LATE or mask >> -ahead & 1:
-            return False
-        self._seen[nonce] = (highest, mask | 1 << -ahead, issued_ms)
-        return True
-
-    def _forget(self, now: float) -> None:
-        """Drop the nonces first used longest ago: those expired, and what is too much."""
-        while self._seen:
-            nonce, (_, _, issued_ms) = next(iter(self._seen.items()))
-            expired = issued_ms + self._life_ms < now * 1000
-            if not expired and len(self._seen) <= MAX_NONCES:
-                return
-            del self._seen[nonce]
-            self._forgotten_ms = max(self._forgotten_ms, issued_ms)
 
 
 def _same_uri(one: str, other: str) -> bool:
@@ -544,17 +470,12 @@ def _parse_auth_params(text: str) -> dict[str, str]:
     scheme, _, rest = text.strip(" \t").partition(" ")
     if scheme.lower() != "digest":
         raise ParseError(f"authentication scheme {shown(scheme)} is not Digest")
-    params: dict[str, str] = {}
-    at, end = 0, len(rest)
-    while at < end:
-        found = _AUTH_PARAM(rest, at)
-        if found is None or len(params) == MAX_AUTH_PARAMS:
-            raise ParseError(f"no parameter of Digest at character {at}")
-        name = found[1].lower()
-        if name in params:
-            raise ParseError(f"Digest parameter {shown(name)} stands twice")
-        params[name] = found[2]
-        at = found.end()
+    if not _AUTH_PARAMS(rest):
+        raise ParseError("parameters of Digest are malformed")
+    pairs = _EACH_AUTH_PARAM(rest)
+    params = {name.lower(): value for name, value in pairs}
+    if len(params) != len(pairs) or len(pairs) > MAX_AUTH_PARAMS:
+        raise ParseError(f"a parameter of Digest stands twice, or over {MAX_AUTH_PARAMS} do")
     return params
 
 

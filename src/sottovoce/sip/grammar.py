@@ -51,6 +51,12 @@ def unfold(text: str) -> str:
     return (_FOLD.sub(" ", text) if "\r" in text else text).strip(" \t")
 
 
+def field_value(line: str) -> str:
+    """Return the value of a raw header line: after the colon, unfolded, stripped."""
+    value = line.partition(":")[2]
+    return unfold(value) if "\r" in value else value.strip(" \t")
+
+
 def split_items(text: str) -> list[str]:
     """Split a comma-separated list, leaving quoted strings and ``<...>`` whole.
 

@@ -12,13 +12,14 @@ from .grammar import (
     QUOTED_STRING,
     TOKEN_CHARACTERS,
     Params,
+    field_value,
     format_params,
+    parse_delta_seconds,
     parse_number,
     parse_params,
     quote,
     shown,
     split_items,
-    unfold,
     unquote,
 )
 from .uri import MAX_PORT, SipUri, bracketed, check_port, frozen_by_type
@@ -51,6 +52,11 @@ _CSEQ = re.compile(rf"[ \t]*([0-9]++)[ \t]+([{TOKEN_CHARACTERS}]++)[ \t]*").full
 
 MAX_CSEQ = 2**32 - 1
 "Section 8.1.1.5: expressible as a 32-bit unsigned integer."
+
+MAX_MAX_FORWARDS = 255
+"Section 20.22; greater values count as this one (RFC 4475 section 3.1.2.4)."
+
+_USUAL_HOPS = {str(hops): hops for hops in range(MAX_MAX_FORWARDS + 1)}
 
 
 @frozen_by_type
@@ -94,7 +100,7 @@ class Via:
             found = _VIA(line, line.index(":") + 1)
             if found is not None:
                 return cls._made(found)
-        items = split_items(unfold(line.partition(":")[2]))
+        items = split_items(field_value(line))
         return cls.parse(items[0] if items else "")
 
     @classmethod
@@ -179,7 +185,7 @@ class NameAddress:
         found = _NAME_ADDRESS(line, line.index(":") + 1)
         if found is not None:
             return cls._made(found)
-        return cls.parse(unfold(line.partition(":")[2]))
+        return cls.parse(field_value(line))
 
     @classmethod
     def _made(cls, found: re.Match[str]) -> "NameAddress":
@@ -239,8 +245,43 @@ class CSeq:
         """
         found = _CSEQ(line, line.index(":") + 1)
         if found is None:
-            return cls.parse(unfold(line.partition(":")[2]))
+            return cls.parse(field_value(line))
         return cls(parse_number(found[1], MAX_CSEQ), found[2])
 
     def __str__(self) -> str:
         return f"{self.number} {self.method}"
+
+
+def parse_call_id_line(line: str) -> str:
+    """Read a raw Call-ID line.
+
+    Raises:
+        ParseError: It is empty.
+
+    """
+    value = field_value(line)
+    if not value:
+        raise ParseError("empty")
+    return value
+
+
+def parse_max_forwards_line(line: str) -> int:
+    """Read a raw Max-Forwards line; more than 255 becomes 255.
+
+    Raises:
+        ParseError: Not a number.
+
+    """
+    value = field_value(line)
+    hops = _USUAL_HOPS.get(value)
+    return min(parse_delta_seconds(value), MAX_MAX_FORWARDS) if hops is None else hops
+
+
+def parse_expires_line(line: str) -> int:
+    """Read a raw Expires line in seconds, at most 2**32 - 1.
+
+    Raises:
+        ParseError: Not a number.
+
+    """
+    return parse_delta_seconds(field_value(line))

@@ -11,16 +11,20 @@ from typing import Any, Final, Self, TypeVar
 
 from ..errors import LocalError, ParseError
 from .field_names import canonical_name, wire_name
-from .grammar import is_token, parse_delta_seconds, shown, split_items, unfold
-from .header_values import CSeq, NameAddress, Via
+from .grammar import field_value, is_token, shown, split_items
+from .header_values import (
+    CSeq,
+    NameAddress,
+    Via,
+    parse_call_id_line,
+    parse_expires_line,
+    parse_max_forwards_line,
+)
 from .reasons import REASONS
 from .uri import SipUri, is_uri_text
 
 Field = tuple[str, str]
 _Value = TypeVar("_Value")
-
-MAX_MAX_FORWARDS: Final = 255
-"Section 20.22; greater values count as this one (RFC 4475 section 3.1.2.4)."
 
 
 def field(name: str, value: str) -> Field:
@@ -37,32 +41,6 @@ def field(name: str, value: str) -> Field:
         return canonical_name(name), f"{name}: {value}"
     except ParseError as wrong:
         raise LocalError(f"{shown(name)} is not a header name") from wrong
-
-
-def field_value(line: str) -> str:
-    """Return the value of a raw header line: after the colon, unfolded, stripped."""
-    value = line.partition(":")[2]
-    return unfold(value) if "\r" in value else value.strip(" \t")
-
-
-def _parse_call_id(line: str) -> str:
-    value = field_value(line)
-    if not value:
-        raise ParseError("empty")
-    return value
-
-
-_USUAL_HOPS = {str(hops): hops for hops in range(MAX_MAX_FORWARDS + 1)}
-
-
-def _parse_max_forwards(line: str) -> int:
-    value = field_value(line)
-    hops = _USUAL_HOPS.get(value)
-    return min(parse_delta_seconds(value), MAX_MAX_FORWARDS) if hops is None else hops
-
-
-def _parse_expires(line: str) -> int:
-    return parse_delta_seconds(field_value(line))
 
 
 class Message:
@@ -161,7 +139,7 @@ class Message:
         """The Call-ID, never empty."""
         found: str | None = self._parsed.get("call-id")
         if found is None:
-            found = self._parsed["call-id"] = self._parse("call-id", _parse_call_id)
+            found = self._parsed["call-id"] = self._parse("call-id", parse_call_id_line)
         return found
 
     @property
@@ -169,7 +147,7 @@ class Message:
         """Hops left, at most 255; None without the header."""
         found: int | None = self._parsed.get("max-forwards")
         if found is None and "max-forwards" in self._index():
-            found = self._parse("max-forwards", _parse_max_forwards)
+            found = self._parse("max-forwards", parse_max_forwards_line)
             self._parsed["max-forwards"] = found
         return found
 
@@ -178,7 +156,7 @@ class Message:
         """The Expires header in seconds, at most 2**32 - 1; None without it."""
         if "expires" not in self._index():
             return None
-        return self._parse("expires", _parse_expires)
+        return self._parse("expires", parse_expires_line)
 
     @property
     def contacts(self) -> list[NameAddress]:

@@ -11,8 +11,8 @@ from typing import Final
 
 from ..errors import LocalError, ParseError
 from .field_names import COMMON_SPELLINGS, SINGLE_INSTANCE, canonical_name, wire_name
-from .grammar import TOKEN_CHARACTERS, parse_number, shown
-from .message import Field, Message, Request, Response, field_value
+from .grammar import TOKEN_CHARACTERS, field_value, parse_number, shown
+from .message import Field, Message, Request, Response
 
 MAX_HEAD_BYTES: Final = 32 * 1024
 "Start line and headers.  Long routes, tokens and certificates in headers stay under 16 KiB."
@@ -114,12 +114,14 @@ def _split_fields(head: str, lines: list[str]) -> tuple[list[Field], dict[str, s
     known = COMMON_SPELLINGS
     start = lines[0]
     lines = lines[1:]
-    try:
-        names = [known[line.partition(":")[0]] for line in lines]
-    except KeyError:  # a fold, a spelling that is none of the usual ones, or no header
+    try:  # a line without colon gives no name: "Route" alone must not pass for a header
+        names = [known[part[0]] for line in lines if (part := line.partition(":"))[1]]
+    except KeyError:
+        names = []
+    if len(names) != len(lines):  # a fold, an unusual spelling, or no header
         unfolded, *lines = _UNFOLDED_LINE_END.split(head)
         if unfolded != start:
-            raise ParseError("the start line is folded") from None
+            raise ParseError("the start line is folded")
         names = [_name(line) for line in lines]
     if len(lines) > MAX_FIELDS:
         raise ParseError(f"{len(lines)} headers are over {MAX_FIELDS}", status_hint=513)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sottovoce.errors import ParseError, RemoteError
 from sottovoce.secret import Secret
-from sottovoce.sip import digest
+from sottovoce.sip import digest, nonces
 from sottovoce.sip.digest import (
     MAX_CREDENTIALS,
     Algorithm,
@@ -380,7 +380,7 @@ def test_nonce_is_bound_to_server_realm_time_and_algorithm() -> None:
     sha_256, md5 = (Challenge.parse(text) for text in authenticator.challenges(0.0))
     other_realm = Authenticator("example.net", b"k" * 32, os.urandom)
     other_key = Authenticator(REALM, b"x" * 32, os.urandom)
-    nonces = [
+    foreign = [
         md5.nonce,
         Challenge.parse(other_realm.challenges(0.0)[0]).nonce,
         Challenge.parse(other_key.challenges(0.0)[0]).nonce,
@@ -390,7 +390,7 @@ def test_nonce_is_bound_to_server_realm_time_and_algorithm() -> None:
         "",
         "ä",
     ]
-    for nonce in nonces:
+    for nonce in foreign:
         text = credentials(str(replace(sha_256, nonce=nonce)))
         assert outcome(authenticator, text) is Outcome.STALE
     assert outcome(authenticator, credentials(str(sha_256))) is Outcome.ACCEPTED
@@ -406,7 +406,7 @@ def test_answer_without_replay_protection_is_refused(drop: str) -> None:
 
 def test_forgotten_nonces_are_stale_not_new(monkeypatch: pytest.MonkeyPatch) -> None:
     """The table is bounded, and what falls out of it cannot be replayed."""
-    monkeypatch.setattr(digest, "MAX_NONCES", 3)
+    monkeypatch.setattr(nonces, "MAX_NONCES", 3)
     authenticator = server()
     early = [authenticator.challenges(0.001 * number)[0] for number in range(5)]
     for challenge in early:

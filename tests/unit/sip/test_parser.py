@@ -181,6 +181,8 @@ def test_space_before_the_colon_hides_no_header() -> None:
         b"X: a\n\r b",
         b"X: a\0b",
         b"no colon",
+        b"Route",
+        b"v",
         b": no name",
         b"two words: x",
         b"n\xc3\xa4me: x",
