@@ -462,6 +462,8 @@ def test_no_clear_packet_leaves_a_secured_session_whatever_happens() -> None:
     sent = rig.tick(300)
     rig.session.send_dtmf("12")
     sent += rig.tick(100)
+    rig.session.send_dtmf("3", duration_ms=10_000)  # two segments: several packets in a tick
+    sent += rig.tick(600)
     held = replace(STREAM, direction=Direction.INACTIVE)
     rig.session.update(held, rig.outbound, rig.inbound, rig.now)
     sent += rig.tick(1000)
@@ -643,6 +645,19 @@ def test_session_that_becomes_secured_forgets_what_it_learned_and_queued_in_clea
     assert rig.session.statistics().packets_refused == 1
 
 
+def test_impostor_in_clear_does_not_keep_the_peer_out_once_it_is_secured() -> None:
+    rig = Rig()
+    rig.converse(range(5))
+    for n in range(3):  # takes the source over, so that the peer's is the one replaced
+        rig.receive(n, ssrc=0xBAD)
+    rig.session.update(STREAM, keys(1), keys(2), rig.now)
+    rig.peer_outbound = keys(2)
+    before = rig.session.statistics().audio_seconds_received
+    rig.converse(range(5, 20))
+
+    assert rig.session.statistics().audio_seconds_received - before > 0.2
+
+
 def test_codec_may_change_on_the_way() -> None:
     rig = Rig(secured=True)
     rig.converse(range(10))
@@ -691,6 +706,35 @@ def test_session_that_only_listens_sends_receiver_reports() -> None:
 
     assert compounds
     assert all(isinstance(compound[0], ReceiverReport) for compound in compounds)
+
+
+def test_session_put_on_hold_turns_to_receiver_reports() -> None:
+    """Section 6.4: a sender is who sent since the report before the last."""
+    rig = Rig()
+    rig.tick(200)
+    rig.session.update(replace(STREAM, direction=Direction.RECVONLY), None, None, rig.now)
+    compounds = [parse_compound(data) for _, data in rig.tick(1500)]
+
+    assert isinstance(compounds[0][0], SenderReport)
+    assert all(isinstance(compound[0], ReceiverReport) for compound in compounds[2:])
+    assert len(compounds) > 3
+
+
+def test_rtcp_on_one_port_with_rtp_follows_where_that_goes() -> None:
+    rig = Rig(replace(STREAM, rtcp_address=BOB), secured=True)
+    rig.converse(range(5), source=NAT)
+
+    assert {to for to, data in rig.tick(400) if is_rtcp(data)} == {NAT}
+
+
+def test_rtcp_follows_the_source_of_an_authentic_report() -> None:
+    rig = Rig(secured=True)
+    assert rig.peer_outbound is not None
+    report = rig.peer_outbound.protect_rtcp(serialize_compound([ReceiverReport(0xB0B)]))
+    rig.session.receive_rtcp(report, NAT, rig.now)
+
+    assert {to for to, data in rig.tick(400) if is_rtcp(data)} == {NAT}
+    assert rig.session.destination == BOB
 
 
 def test_round_trip_is_measured_from_the_report_on_us() -> None:
