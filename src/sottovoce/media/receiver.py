@@ -179,7 +179,7 @@ class AudioReceiver:
             if self._receives:
                 self.jitter_buffer.push(sequence, packet.timestamp, payload, now, decode)
             return
-        # Events, comfort noise, empty packets that keep a NAT open, and what was not negotiated: not lost.
+        # Events, comfort noise, empty packets for a NAT, what was not negotiated: none is lost.
         self.jitter_buffer.skip(sequence)
         if payload_type == self._event_payload_type and self._receives:
             try:
