@@ -162,13 +162,7 @@ class _Script:
         return call
 
     async def _answered(self, call: "Call") -> None:
-        from ..errors import CallFailed
-
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await call.wait_settled()
-        except TimeoutError:
-            raise CallFailed(408, f"no answer within {self._timeout_s:.0f} s") from None
+        await call.wait_settled(self._timeout_s)
         if self._record is not None:
             call.record(self._record)
         acting = asyncio.create_task(self._act(call))

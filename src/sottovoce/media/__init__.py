@@ -4,7 +4,7 @@ from .codec import CODECS, PCMA, PCMU, Codec, find_codec
 from .frame import FRAME_MS, FRAME_S, frame_bytes, level_dbov
 from .sender import RtpStart
 from .session import MediaEvent, MediaSession, PacketProtection
-from .stream import Address, AudioStream, ByeReceived, Direction, DtmfReceived, MediaStatistics
+from .stream import Address, AudioStream, ByeReceived, DtmfReceived, MediaStatistics
 from .tone import tone, tone_level_dbov
 from .wav import WavWriter, read_wav
 
@@ -14,7 +14,6 @@ __all__ = [
     "ByeReceived",
     "CODECS",
     "Codec",
-    "Direction",
     "DtmfReceived",
     "FRAME_MS",
     "FRAME_S",

@@ -2,30 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 
+from ..sdp import Direction
 from .codec import PCMU, Codec
 
 Address = tuple[str, int]
-
-
-class Direction(Enum):
-    """Which way audio goes, seen from our side (RFC 3264 section 5.1)."""
-
-    SENDRECV = "sendrecv"
-    SENDONLY = "sendonly"
-    RECVONLY = "recvonly"
-    INACTIVE = "inactive"
-
-    @property
-    def sends(self) -> bool:
-        """Our audio goes out."""
-        return self in (Direction.SENDRECV, Direction.SENDONLY)
-
-    @property
-    def receives(self) -> bool:
-        """The other side's audio is played."""
-        return self in (Direction.SENDRECV, Direction.RECVONLY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import CallFailed, RequestFailed, SettingsError
+from ..errors import CallFailed, RequestFailed, SettingsError, Unreachable
 from ..media.session import DtmfReceived
 from ..media.stream import MediaStatistics
 from ..media.wav import WavWriter, read_wav
@@ -103,7 +103,7 @@ class Call:
         suite = self.media.negotiation.suite
         return CallSecurity(
             self._phone.signalling_security,
-            self.session.secure,
+            self.session.request.uri.secure,
             suite.name if suite is not None and self.media.protected else None,
         )
 
@@ -123,7 +123,7 @@ class Call:
 
     async def ring(self) -> None:
         """Tell the caller that we ring."""
-        self.session.ring()
+        self.session.ring(self._loop.time())
         self.state = CallState.RINGING
         self._phone.pump()
 
@@ -140,18 +140,25 @@ class Call:
 
     async def reject(self, status: int = 486) -> None:
         """Refuse an incoming call."""
-        self.session.reject(status)
+        self.session.reject(status, self._loop.time())
         self.end(status, "rejected", by_remote=False)
         self._phone.pump()
 
-    async def wait_settled(self) -> None:
+    async def wait_settled(self, timeout_s: float | None = None) -> None:
         """Wait until the call is established.
 
+        Args:
+            timeout_s: How long to let it ring; None for as long as the network lets it.
+
         Raises:
-            CallFailed: It never will be.
+            RequestFailed: It never will be, or not in that time.
 
         """
-        await asyncio.shield(self._settled)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.shield(self._settled)
+        except TimeoutError:
+            raise Unreachable(408, f"nobody answered within {timeout_s:.0f} s") from None
 
     # Sound
 
@@ -247,7 +254,7 @@ class Call:
         """End the call, in whatever state it is; twice is once."""
         if self.state is CallState.ENDED:
             return
-        self.session.hang_up()
+        self.session.hang_up(self._loop.time())
         self._phone.pump()
         self.end(self.end_status or 200, "hung up here", by_remote=False)
 

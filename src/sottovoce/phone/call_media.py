@@ -11,10 +11,8 @@ from ..media.codec import CODECS, PCMU, find_codec
 from ..media.frame import frame_bytes
 from ..media.session import MediaEvent, MediaSession
 from ..media.stream import Address, AudioStream, MediaStatistics
-from ..media.stream import Direction as MediaDirection
 from ..net.media_clock import MediaClock
 from ..net.media_port import MediaPort
-from ..sdp import Direction as SdpDirection
 from ..sdp import LocalAudio, NegotiatedAudio, RtpCodec, SessionDescription
 
 #: Received sound kept for an application that does not read it: the last second.
@@ -238,15 +236,7 @@ def _stream_of(audio: NegotiatedAudio) -> AudioStream:
         codec=codec,
         payload_type=audio.send_codec.payload_type,
         receive_payload_types=receive,
-        direction=_DIRECTIONS[audio.direction],
+        direction=audio.direction,
         event_payload_type=audio.send_event_payload_type,
         receive_event_payload_type=audio.receive_event_payload_type,
     )
-
-
-_DIRECTIONS = {
-    SdpDirection.SENDRECV: MediaDirection.SENDRECV,
-    SdpDirection.SENDONLY: MediaDirection.SENDONLY,
-    SdpDirection.RECVONLY: MediaDirection.RECVONLY,
-    SdpDirection.INACTIVE: MediaDirection.INACTIVE,
-}

@@ -10,31 +10,15 @@
 
 import asyncio
 import logging
-import random
-import secrets
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Final, Self
 
-from ..errors import (
-    AuthenticationFailed,
-    CallFailed,
-    Error,
-    LocalError,
-    RemoteError,
-    RequestFailed,
-    Unreachable,
-)
+from ..errors import CallFailed, Error, LocalError, RemoteError
 from ..media.stream import Address
-from ..net.driver import Driver
 from ..net.media_clock import MediaClock
-from ..net.tls import TlsSecurity, client_context
-from ..sip.digest_client import DigestClient
-from ..sip.element import Element, ElementEvent, KeysInClear
+from ..net.tls import TlsSecurity
 from ..sip.invite_session import InviteSession
-from ..sip.registration import Registration
-from ..sip.transport import Flow, Transport, host_port
-from ..sip.uri import SipUri
-from ..sip.user_agent import (
+from ..sip.session_events import (
     CallAnswered,
     CallConfirmed,
     CallEnded,
@@ -45,29 +29,29 @@ from ..sip.user_agent import (
     Registered,
     RegistrationFailed,
     SessionOffered,
-    UserAgent,
+    Unregistered,
+    UserAgentEvent,
 )
-from ..sip.user_agent import CallFailed as CallFailedEvent
+from ..sip.session_events import CallFailed as CallFailedEvent
+from ..sip.transport import Flow
+from ..sip.uri import SipUri
 from .call import Call, CallState
 from .call_media import CallMedia
+from .connection import ServerConnection, failure
 from .settings import Account
 
 log = logging.getLogger("sottovoce.phone")
 
-USER_AGENT: Final = "Sottovoce phone"
 #: Calls at once; a caller beyond hears busy.
 MAX_CALLS: Final = 200
-#: First and longest wait before a lost connection is tried again (RFC 5626 section 4.5
-#: has longer ones for phones by the million; each wait is drawn from 50 to 100 %).
-RECONNECT_FIRST_S: Final = 0.5
-RECONNECT_MAX_S: Final = 60.0
-_UNREGISTER_S: Final = 2.0
 
 IncomingCallHandler = Callable[[Call], Awaitable[None]]
 
 
 class Phone:
     """One account at one server, with any number of calls.
+
+    Entering the context connects and registers, leaving it hangs up and unregisters.
 
     Args:
         account: Who we are, and how to reach the server.
@@ -78,7 +62,7 @@ class Phone:
             given, where a port forwarding stands before this machine.
 
     Raises:
-        SettingsError: From :meth:`__aenter__`, if the account cannot work.
+        SettingsError: The account cannot work.
         Unreachable: No connection came about.
         CertificateRefused: The server cannot prove that it is the account's.
         AuthenticationFailed: It does not take the password.
@@ -94,119 +78,60 @@ class Phone:
         announce_media: Callable[[Address], Address] | None = None,
     ) -> None:
         self.account = account
-        self._announce_media = announce_media
         self._on_incoming_call = on_incoming_call
         self._registers = register
-        self._flow: Flow | None = None
+        self._announce_media = announce_media
         self._calls: dict[InviteSession, Call] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._registration: Registration | None = None
-        self._registered = asyncio.Event()
-        self._registering: asyncio.Future[None] | None = None
         self._closing = False
-        self._security: TlsSecurity | None = None
 
     # Life
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        account = self.account
         self._clock = MediaClock(self._loop)
-        self._element = Element(
-            secrets.token_bytes, allow_keys_in_clear_text=account.allow_keys_in_clear_text
+        self._connection = ServerConnection(
+            self.account, registers=self._registers, on_event=self._receive_event
         )
-        self._agent = UserAgent(
-            self._element, random_bytes=secrets.token_bytes, user_agent=USER_AGENT
-        )
-        self._digest = DigestClient(
-            username=account.user,
-            password=account.secret,
-            realms=frozenset({account.domain}),
-            random_bytes=secrets.token_bytes,
-        )
-        tls = client_context(account.ca_path)
-        self._driver = Driver(self._element, _PhoneCore(self), client_tls=tls)
-        self._contact_user = secrets.token_hex(4)
         try:
-            await self._connect()
-            if self._registers:
-                await self._register()
+            await self._connection.open()
         except BaseException:
-            self._close()
+            await self._close()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._closing = True
-        for call in tuple(self._calls.values()):
+        for call in self.calls:
             await call.hangup()
-        if self._registration is not None and self._registered.is_set():
-            self._registering = self._loop.create_future()
-            self._registration.unregister(self._loop.time())
-            self.pump()
-            await asyncio.wait({self._registering}, timeout=_UNREGISTER_S)
-        self._close()
+        await self._close()
 
-    def _close(self) -> None:
+    async def _close(self) -> None:
+        self._closing = True
         for task in self._tasks:
             task.cancel()
+        await self._connection.close()
         self._clock.close()
-        self._driver.close()
-
-    async def _connect(self) -> None:
-        old, target = self._flow, self.account.target()
-        self._flow = await self._driver.connect(target)
-        self._security = self._driver.security_of(self._flow)
-        log.info("= connected to %s", target)
-        if old is not None:
-            self._agent.replace_flow(old, self._flow)
-
-    async def _register(self) -> None:
-        """Register, and wait until the server agrees.
-
-        Raises:
-            RequestFailed: It does not.
-
-        """
-        self._registering = self._loop.create_future()
-        if self._registration is None:
-            uri = self.account.sip_uri
-            self._registration = self._agent.register(
-                registrar=f"{uri.scheme}:{uri.host}",
-                aor=f"{uri.scheme}:{uri.user}@{uri.host}",
-                hop=self.flow,
-                contact=self._contact,
-                expires_s=self.account.expires_s,
-                credentials=self._digest,
-                now=self._loop.time(),
-            )
-        else:
-            self._registration.refresh(self._loop.time())
-        self.pump()
-        await self._registering
 
     # What is known
 
     @property
     def flow(self) -> Flow:
         """The connection to our server."""
-        if self._flow is None:
-            raise LocalError("the phone is not connected; use it in `async with Phone(...)`")
-        return self._flow
+        return self._connection.flow
 
     @property
     def signalling_security(self) -> TlsSecurity | None:
         """What protects the way to our server; None without TLS."""
-        return self._security
+        return self._connection.security
 
     @property
     def registered(self) -> bool:
         """The server knows where we are."""
-        return self._registered.is_set()
+        return self._connection.registered.is_set()
 
     async def wait_registered(self) -> None:
-        """Wait until the server knows where we are, again if the connection was lost."""
-        await self._registered.wait()
+        """Wait until the server knows where we are; at once, unless the connection was lost."""
+        await self._connection.registered.wait()
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -243,21 +168,16 @@ class Phone:
             timeout_s: How long to let it ring.
 
         Raises:
-            CallFailed: With the SIP status: 486 busy, 404 unknown, 488 media refused, 408
-                nobody answered, ...
-            Unreachable: The server did not answer, or the connection is lost.
+            CallFailed: With the SIP status: 486 busy, 404 unknown, 488 media refused, ...
+            Unreachable: Nobody answered, or the connection is lost.
             AuthenticationFailed: The server does not take our password.
             LocalError: The address is none, or its media must not go this way.
 
         """
         call = self.start_call(address)
         try:
-            async with asyncio.timeout(timeout_s):
-                await call.wait_settled()
-        except TimeoutError:
-            await call.hangup()
-            raise CallFailed(408, f"no answer within {timeout_s:.0f} s") from None
-        except asyncio.CancelledError:
+            await call.wait_settled(timeout_s)
+        except BaseException:
             await call.hangup()
             raise
         return call
@@ -270,17 +190,17 @@ class Phone:
 
         """
         uri, account = self.address_of(address), self.account
-        media = self._media()
         own = account.sip_uri
+        media = self._media()
         try:
-            session = self._agent.invite(
+            session = self._connection.agent.invite(
                 uri,
                 local_uri=f"{own.scheme}:{own.user}@{own.host}",
                 display_name=account.display_name,
                 hop=self.flow,
-                contact=self._contact(self.flow),
+                contact=self._connection.contact,
                 sdp=media.make_offer(),
-                credentials=self._digest,
+                credentials=self._connection.credentials,
                 now=self._loop.time(),
             )
         except Error:
@@ -300,32 +220,24 @@ class Phone:
             announce=self._announce_media,
         )
 
-    def _contact(self, flow: Flow) -> str:
-        """Where requests reach us: over this very flow."""
-        scheme = "sips" if flow.secure and self.account.sip_uri.secure else "sip"
-        transport = ""
-        if scheme == "sip" and flow.transport is not Transport.UDP:
-            transport = f";transport={flow.transport.value.lower()}"
-        return f"{scheme}:{self._contact_user}@{host_port(*flow.local)}{transport}"
-
     def answer(self, call: Call) -> None:
         """Answer an incoming call; use :meth:`Call.answer`."""
-        session = call.session
+        session, now = call.session, self._loop.time()
         try:
-            sdp = session.request_sdp
+            sdp = session.remote_offer
             answer = call.media.make_offer() if sdp is None else call.media.receive_offer(sdp)
-            session.answer(answer)
+            session.answer(answer, now)
         except (RemoteError, LocalError) as error:
             status = error.status_hint if isinstance(error, RemoteError) else 488
-            session.reject(status, warning=str(error))
-            call.end(status, "media not acceptable", by_remote=False, warning=str(error))
+            session.reject(status, now, warning=str(error))
+            call.fail(CallFailed(status, "media not acceptable", str(error)))
         else:
             call.establish()
         self.pump()
 
     def offer(self, call: Call, *, hold: bool) -> None:
         """Offer to hold or resume; use :meth:`Call.hold` and :meth:`Call.resume`."""
-        call.session.offer(call.media.make_offer(hold=hold))
+        call.session.offer(call.media.make_offer(hold=hold), self._loop.time())
         self.pump()
 
     def forget(self, call: Call) -> None:
@@ -334,39 +246,22 @@ class Phone:
 
     def pump(self) -> None:
         """Send what there is to send."""
-        self._driver.pump()
+        self._connection.pump()
 
     # What the user agent tells
 
-    def handle_events(self, agent: UserAgent) -> None:
-        """Take what the user agent has to tell."""
-        while (event := agent.next_event()) is not None:
-            match event:
-                case Registered():
-                    self._registered.set()
-                    self._settle_registration(None)
-                case RegistrationFailed(_, status, reason):
-                    self._registered.clear()
-                    self._settle_registration(failure(status, reason))
-                case IncomingCall(session):
-                    self._receive_call(session)
-                case _ if (call := self._calls.get(event.session)) is not None:
-                    self._handle_call_event(call, event)
-                case _:
-                    pass
+    def _receive_event(self, event: UserAgentEvent) -> None:
+        match event:
+            case Registered() | RegistrationFailed() | Unregistered():
+                pass  # the connection's
+            case IncomingCall(session):
+                self._receive_call(session)
+            case _ if (call := self._calls.get(event.session)) is not None:
+                self._receive_call_event(call, event)
+            case _:
+                pass
 
-    def _settle_registration(self, error: RequestFailed | None) -> None:
-        waiter = self._registering
-        if waiter is None or waiter.done():
-            if error is not None:
-                log.warning("registration failed: %s", error)
-            return
-        if error is None:
-            waiter.set_result(None)
-        else:
-            waiter.set_exception(error)
-
-    def _handle_call_event(self, call: Call, event: object) -> None:
+    def _receive_call_event(self, call: Call, event: UserAgentEvent) -> None:
         match event:
             case CallProgress(_, status, _, sdp):
                 if status >= 180:
@@ -380,7 +275,7 @@ class Phone:
                 self._take_answer(call, sdp, final=True)
             case SessionOffered(session, sdp):
                 self._receive_offer(call, session, sdp)
-            case OfferAnswered(_, sdp) if sdp is not None:
+            case OfferAnswered(_, sdp):
                 self._take_answer(call, sdp, final=True)
             case OfferRefused(_, status, reason):
                 call.media.negotiation.withdraw_offer()
@@ -389,6 +284,8 @@ class Phone:
                 call.fail(failure(status, reason, warning))
             case CallEnded(_, by_remote, reason):
                 call.end(call.end_status, reason, by_remote=by_remote)
+            case _:
+                pass
 
     def _take_answer(self, call: Call, sdp: bytes, *, final: bool) -> bool:
         """Judge an answer; one that breaks our policy ends the call, and says why."""
@@ -396,36 +293,40 @@ class Phone:
             call.media.receive_answer(sdp)
         except (RemoteError, LocalError) as error:
             if final:
-                call.session.hang_up()
+                call.session.hang_up(self._loop.time())
                 call.fail(CallFailed(488, "Not Acceptable Here", str(error)))
             return False
         return True
 
     def _receive_offer(self, call: Call, session: InviteSession, sdp: bytes | None) -> None:
+        now = self._loop.time()
         try:
             answer = call.media.make_offer() if sdp is None else call.media.receive_offer(sdp)
-            session.accept(answer)
-        except (RemoteError, KeysInClear) as error:
+            session.accept(answer, now)
+        except (RemoteError, LocalError) as error:
             status = error.status_hint if isinstance(error, RemoteError) else 488
-            session.refuse(status, warning=str(error))
+            session.refuse(status, now, warning=str(error))
 
     def _receive_call(self, session: InviteSession) -> None:
+        now = self._loop.time()
         if self._on_incoming_call is None:
-            session.reject(480)
+            session.reject(480, now)
             return
         if len(self._calls) >= MAX_CALLS or self._closing:
-            session.reject(486)
+            session.reject(486, now)
             return
         try:
             media = self._media()
         except LocalError as error:
             log.error("%s", error)
-            session.reject(500)
+            session.reject(500, now)
             return
         call = self._calls[session] = Call(self, session, media)
         call.state = CallState.RINGING
-        session.ring()
-        self._start(self._offer_to_handler(call, self._on_incoming_call))
+        session.ring(now)
+        task = self._loop.create_task(self._offer_to_handler(call, self._on_incoming_call))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _offer_to_handler(self, call: Call, handler: IncomingCallHandler) -> None:
         try:
@@ -435,67 +336,3 @@ class Phone:
         except Exception:
             log.exception("the handler of an incoming call failed")
             await call.hangup()
-
-    def _start(self, coroutine: Coroutine[None, None, None]) -> None:
-        task = self._loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    # When the connection is lost
-
-    def connection_lost(self, flow: Flow, reason: str) -> None:
-        """Come back; calls go on, for their sound takes another way."""
-        if flow != self._flow or self._closing:
-            return
-        log.warning("connection to the server lost: %s", reason)
-        self._registered.clear()
-        self._settle_registration(Unreachable(503, f"connection lost: {reason}"))
-        self._start(self._come_back())
-
-    async def _come_back(self) -> None:
-        wait_s = RECONNECT_FIRST_S
-        while not self._closing:
-            await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load
-            wait_s = min(2 * wait_s, RECONNECT_MAX_S)
-            try:
-                await self._connect()
-                if self._registers:
-                    await self._register()
-            except Error as error:
-                log.warning("no way back to the server yet: %s", error)
-                if isinstance(error, AuthenticationFailed):
-                    return  # the same password again would only get us banned
-                continue
-            return
-
-
-class _PhoneCore:
-    """The driver's core: the user agent, and after each step its events."""
-
-    def __init__(self, phone: Phone) -> None:
-        self._phone = phone
-        self._agent = phone._agent
-
-    def receive_event(self, event: ElementEvent, now: float) -> None:
-        self._agent.receive_event(event, now)
-        self._phone.handle_events(self._agent)
-
-    def handle_timer(self, now: float) -> None:
-        self._agent.handle_timer(now)
-        self._phone.handle_events(self._agent)
-
-    def next_deadline(self) -> float | None:
-        return self._agent.next_deadline()
-
-    def connection_lost(self, flow: Flow, reason: str, now: float) -> None:
-        self._phone.connection_lost(flow, reason)
-        self._phone.handle_events(self._agent)
-
-
-def failure(status: int, reason: str, warning: str = "") -> RequestFailed:
-    """The exception for a final status (RFC 3261 section 21)."""
-    if status in (401, 403, 407):
-        return AuthenticationFailed(status, reason, warning)
-    if status in (408, 503):
-        return Unreachable(status, reason, warning)
-    return CallFailed(status, reason, warning)

@@ -17,14 +17,9 @@ from ..net.media_clock import MediaClock
 from ..phone.call_media import CallMedia
 from ..sip.element import ElementEvent, KeysInClear
 from ..sip.invite_session import InviteSession
+from ..sip.session_events import CallConfirmed, CallEnded, IncomingCall, SessionOffered
 from ..sip.transport import Flow
-from ..sip.user_agent import (
-    CallConfirmed,
-    CallEnded,
-    IncomingCall,
-    SessionOffered,
-    UserAgent,
-)
+from ..sip.user_agent import UserAgent
 from .node import Node
 from .sounds import music, time_signal
 
@@ -69,26 +64,29 @@ class BuiltInNumbers:
         """The node as the driver's core, with these numbers fed after each of its steps."""
         return _NodeWithNumbers(node, self)
 
-    def handle_events(self) -> None:
+    def handle_events(self, now: float) -> None:
         """Take what the user agent has to tell."""
         while (event := self._user_agent.next_event()) is not None:
             match event:
                 case IncomingCall(session):
-                    self._receive_call(session)
+                    self._receive_call(session, now)
                 case CallConfirmed(session, sdp) if sdp is not None:
-                    self._take_late_answer(session, sdp)
+                    self._take_late_answer(session, sdp, now)
                 case SessionOffered(session, sdp):
-                    self._receive_offer(session, sdp)
+                    self._receive_offer(session, sdp, now)
                 case CallEnded(session):
                     self._end(session)
                 case _:
                     pass
 
-    def _receive_call(self, session: InviteSession) -> None:
+    def _receive_call(self, session: InviteSession, now: float) -> None:
         if len(self._calls) >= self._max_calls:
-            session.reject(486)
+            session.reject(486, now)
             return
         flow = session.flow
+        if not isinstance(flow, Flow):
+            session.reject(500, now)
+            return
         try:
             media = CallMedia(
                 self._clock,
@@ -100,21 +98,21 @@ class BuiltInNumbers:
             )
         except SettingsError as error:
             log.error("%s", error)
-            session.reject(503)
+            session.reject(503, now)
             return
         try:
-            sdp = session.request_sdp
+            sdp = session.remote_offer
             answer = media.make_offer() if sdp is None else media.receive_offer(sdp)
-            session.answer(answer)
+            session.answer(answer, now)
         except (RemoteError, KeysInClear) as error:
             media.close()
-            session.reject(488, warning=str(error))
+            session.reject(488, now, warning=str(error))
             return
         self._calls[session] = media
-        log.info("= %s answered for %s", session.called_user, session.remote_uri)
+        log.info("= %s answered for %s", _number(session), session.remote_uri)
         self._start(self._play(session, media))
 
-    def _take_late_answer(self, session: InviteSession, sdp: bytes) -> None:
+    def _take_late_answer(self, session: InviteSession, sdp: bytes, now: float) -> None:
         media = self._calls.get(session)
         if media is None:
             return
@@ -122,17 +120,18 @@ class BuiltInNumbers:
             media.receive_answer(sdp)
         except RemoteError as error:
             log.info("= answer of %s refused: %s", session.remote_uri, error)
-            session.hang_up()
+            session.hang_up(now)
 
-    def _receive_offer(self, session: InviteSession, sdp: bytes | None) -> None:
+    def _receive_offer(self, session: InviteSession, sdp: bytes | None, now: float) -> None:
         media = self._calls.get(session)
         if media is None:
-            session.refuse(481)
+            session.refuse(481, now)
             return
         try:
-            session.accept(media.make_offer() if sdp is None else media.receive_offer(sdp))
+            answer = media.make_offer() if sdp is None else media.receive_offer(sdp)
+            session.accept(answer, now)
         except RemoteError as error:
-            session.refuse(error.status_hint, warning=str(error))
+            session.refuse(error.status_hint, now, warning=str(error))
 
     def _end(self, session: InviteSession) -> None:
         media = self._calls.pop(session, None)
@@ -143,7 +142,7 @@ class BuiltInNumbers:
         """Be the number that was called, until the caller hangs up."""
         try:
             async with asyncio.timeout(MAX_CALL_S):
-                match session.called_user:
+                match _number(session):
                     case "music":
                         while session in self._calls:
                             await media.write(music())
@@ -153,7 +152,7 @@ class BuiltInNumbers:
                         media.add_sink(media.queue)
                         await media.wait_closed()
         except TimeoutError:
-            session.hang_up()
+            session.hang_up(self._loop.time())
             self._pump()
 
     async def _tell_time(self, session: InviteSession, media: CallMedia) -> None:
@@ -185,6 +184,11 @@ class BuiltInNumbers:
         self._clock.close()
 
 
+def _number(session: InviteSession) -> str:
+    """Which number was called."""
+    return session.request.uri.unescaped_user
+
+
 class _NodeWithNumbers:
     """The driver's core: the node, and after each step the user agent's events."""
 
@@ -194,15 +198,15 @@ class _NodeWithNumbers:
 
     def receive_event(self, event: ElementEvent, now: float) -> None:
         self._node.receive_event(event, now)
-        self._numbers.handle_events()
+        self._numbers.handle_events(now)
 
     def handle_timer(self, now: float) -> None:
         self._node.handle_timer(now)
-        self._numbers.handle_events()
+        self._numbers.handle_events(now)
 
     def next_deadline(self) -> float | None:
         return self._node.next_deadline()
 
     def connection_lost(self, flow: Flow, reason: str, now: float) -> None:
         self._node.connection_lost(flow, reason, now)
-        self._numbers.handle_events()
+        self._numbers.handle_events(now)

@@ -12,7 +12,6 @@ from sottovoce.media import (
     Address,
     AudioStream,
     ByeReceived,
-    Direction,
     DtmfReceived,
     MediaSession,
     RtpStart,
@@ -24,6 +23,7 @@ from sottovoce.media.receiver import INCOMING_LIMIT_FRAMES
 from sottovoce.media.sender import OUTGOING_LIMIT_MS
 from sottovoce.rtp import RtpPacket, is_rtcp, parse_compound, serialize_compound
 from sottovoce.rtp.rtcp import Bye, ReceiverReport, ReportBlock, SenderReport, SourceDescription
+from sottovoce.sdp import Direction
 from sottovoce.srtp import CryptoSuite, SrtpContext
 
 ALICE: Address = ("192.0.2.1", 4000)
