@@ -41,6 +41,7 @@ class Input(Enum):
     TIMER_F = auto()  # no final answer to another request
     TIMER_K = auto()  # as D, for other requests
     TIMER_M = auto()  # as D, after a 2xx
+    TIMER_CANCELLED = auto()  # no final answer after our CANCEL
     TRANSPORT_ERROR = auto()
     __hash__ = object.__hash__
 
@@ -77,6 +78,8 @@ INVITE_TABLE: Table = {
     # Departs from RFC 3261 figure 5, which hears of a lost connection only while calling:
     # a response can no longer come, so the user is told now and not by timer C.
     (_S.PROCEEDING, _I.TRANSPORT_ERROR): (_S.TERMINATED, (_A.REPORT_TRANSPORT_ERROR,)),
+    # Section 9.1: 64*T1 after the CANCEL there is nobody left to wait for.
+    (_S.PROCEEDING, _I.TIMER_CANCELLED): (_S.TERMINATED, (_A.REPORT_TIMEOUT,)),
     (_S.ACCEPTED, _I.RESPONSE_2XX): (_S.ACCEPTED, (_A.PASS_UP,)),
     (_S.ACCEPTED, _I.TIMER_M): (_S.TERMINATED, ()),
     (_S.COMPLETED, _I.RESPONSE_300_699): (_S.COMPLETED, (_A.SEND_ACK,)),
@@ -180,6 +183,11 @@ class ClientTransaction:
             self._step(Input.RESPONSE_2XX, now, response)
         else:
             self._step(Input.RESPONSE_300_699, now, response)
+
+    def expect_end(self, now: float) -> None:
+        """A CANCEL went out: give the INVITE 64*T1 to end (section 9.1)."""
+        if self.state is State.PROCEEDING:
+            self._due_at.setdefault(Input.TIMER_CANCELLED, now + self._timers.transaction_s)
 
     def report_transport_error(self, now: float) -> None:
         """Tell the transaction that its message could not be sent, or its flow is gone."""

@@ -110,6 +110,8 @@ class Dialog:
         target = _contact_of(request)
         if target is None:
             raise ParseError("Contact: missing")
+        if "\0" in request.call_id:
+            raise ParseError("Call-ID: holds NUL, which no request of ours can repeat")
         return cls(
             call_id=request.call_id,
             local=_tagged(request.to, local_tag),
@@ -308,4 +310,7 @@ def _routes_of(message: Message) -> list[str]:
             _ = route.sip_uri
         except ParseError as wrong:
             raise ParseError(f"Record-Route: {wrong}") from None
-    return message.items("record-route")
+    routes = message.items("record-route")
+    if any("\0" in each for each in routes):
+        raise ParseError("Record-Route: holds NUL, which no request of ours can repeat")
+    return routes

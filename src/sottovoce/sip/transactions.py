@@ -230,10 +230,13 @@ class Transactions:
     def cancel(self, transaction: ClientTransaction, now: float) -> ClientTransaction | None:
         """Send a CANCEL for an INVITE under way (section 9.1); None where it would be wrong.
 
-        The caller waits with it until a provisional response has come.
+        The caller waits with it until a provisional response has come.  Should nothing
+        end the INVITE in 64*T1, it times out.
         """
         if transaction.state is not client_transaction.State.PROCEEDING:
             return None
+        transaction.expect_end(now)
+        self._settle_client(transaction, now)
         return self.send_request(cancel_for(transaction.request), transaction.hop, None, now)
 
     def respond(self, transaction: ServerTransaction, response: Response, now: float) -> bool:
