@@ -21,7 +21,9 @@ import pytest
 from sottovoce.media.tone import tone, tone_level_dbov
 from sottovoce.media.wav import WavWriter, read_wav
 from sottovoce.phone import Account
+from sottovoce.pki.authority import certificate_to_pem, key_to_pem, make_key
 from sottovoce.pki.certstore import CertificateStore
+from sottovoce.pki.profile import user_profile
 
 DOMAIN = "example.test"
 HERE = Path(__file__).parent
@@ -144,6 +146,19 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         assert process.wait(10) == 0
 
 
+def user_certificate(data: Path, user: str) -> Path:
+    """A certificate of our authority for one user, with its key, in one file."""
+    key = make_key()
+    certificate = (
+        CertificateStore(data)
+        .read_authority()
+        .issue(user_profile(user, DOMAIN), key.public_key(), now_utc=datetime.now(UTC))
+    )
+    path = data.parent / f"{user}.pem"
+    path.write_bytes(certificate_to_pem(certificate) + key_to_pem(key).reveal())
+    return path
+
+
 class Baresip:
     """A baresip without sound card, told what to do over its control port."""
 
@@ -196,9 +211,10 @@ class Baresip:
         (heard_file,) = self.folder.glob("dump-*-dec.wav")
         return heard_file
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
+            await self._writer.wait_closed()
 
 
 @pytest.fixture
@@ -214,6 +230,7 @@ async def baresip(serve: Serve, tmp_path: Path) -> AsyncIterator[Baresip]:
         "poll_method": "epoll",
         "sip_listen": f"127.0.0.1:{sip_port}",
         "sip_cafile": str(serve.ca),
+        "sip_certificate": str(user_certificate(serve.data, "callee")),  # or it has no TLS
         "call_max_calls": "4",
         "audio_player": "aubridge,null",
         "audio_source": f"aufile,{folder}/tone.wav",
@@ -246,10 +263,12 @@ async def baresip(serve: Serve, tmp_path: Path) -> AsyncIterator[Baresip]:
     (folder / "contacts").write_text("")
     with running(program, "-4", "-f", folder, "-t", "60", cwd=folder, log=folder / "log"):
         made = Baresip(folder, control_port)
-        await made.connect()
-        await made.wait_registered()
-        yield made
-        made.close()
+        try:
+            await made.connect()
+            await made.wait_registered()
+            yield made
+        finally:
+            await made.close()
 
 
 class Kamailio:

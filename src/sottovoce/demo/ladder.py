@@ -1,6 +1,7 @@
 """Who is who and who said what, as far as the captured messages tell."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..errors import RemoteError
@@ -10,7 +11,7 @@ from ..trace.event import Endpoint
 from ..trace.exposure import Exposure
 
 #: Rows of an abridged call flow.
-MAX_ROWS = 18
+MAX_ROWS = 20
 
 SERVER = "server"
 
@@ -72,13 +73,10 @@ class Cast:
 def ladder(exposure: Exposure, cast: Cast) -> tuple[list[Row], int]:
     """Return the rows of an abridged call flow, and how many messages it leaves out.
 
-    Left out are 100 Trying, and what lies in the middle when there are too many.
+    Left out are 100 Trying, all of each phone's registrations but the first that shows a
+    digest and its answer, and what lies in the middle when there are still too many.
     """
-    told = [
-        seen
-        for seen in exposure.messages
-        if not (isinstance(seen.message, Response) and seen.message.status == 100)
-    ]
+    told = _without_routine(exposure.messages)
     if len(told) > MAX_ROWS:
         told = told[: MAX_ROWS // 2] + told[-MAX_ROWS // 2 :]
     rows = [
@@ -93,6 +91,27 @@ def ladder(exposure: Exposure, cast: Cast) -> tuple[list[Row], int]:
         for seen in told
     ]
     return rows, exposure.messages_seen - len(rows)
+
+
+def _without_routine(messages: Iterable[SipMessageSeen]) -> list[SipMessageSeen]:
+    told = []
+    shown: set[Endpoint] = set()
+    waiting: set[Endpoint] = set()
+    for seen in messages:
+        message = seen.message
+        if isinstance(message, Request) and message.method == "REGISTER":
+            if seen.source in shown or "authorization" not in message:
+                continue
+            shown.add(seen.source)
+            waiting.add(seen.source)
+        elif isinstance(message, Response) and message.cseq.method == "REGISTER":
+            if seen.destination not in waiting or message.status != 200:
+                continue
+            waiting.discard(seen.destination)
+        elif isinstance(message, Response) and message.status == 100:
+            continue
+        told.append(seen)
+    return told
 
 
 def _own_name(seen: SipMessageSeen) -> str:
@@ -120,7 +139,12 @@ def _short(seen: SipMessageSeen) -> str:
     message = seen.message
     if isinstance(message, Request):
         try:
-            return f"{message.method} {printable(message.uri.user or '')}".rstrip()
+            user = message.to.sip_uri.user or ""
+            return (
+                message.method
+                if message.method == "REGISTER"
+                else f"{message.method} {printable(user)}"
+            )
         except RemoteError:
             return message.method
     return _text(seen)

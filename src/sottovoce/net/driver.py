@@ -5,6 +5,7 @@ import errno
 import ipaddress
 import itertools
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Coroutine, Iterable
@@ -129,7 +130,7 @@ class Driver:
         except OSError as error:
             raise SettingsError(
                 f"cannot listen on {transport.value.lower()}:{host_port(host, port)}: "
-                f"{(error.strerror or str(error)).lower()}; choose another --listen address"
+                f"{os.strerror(error.errno or 0).lower()}; choose another --listen address"
             ) from error
         listener.setblocking(False)
         self._listeners.append(listener)

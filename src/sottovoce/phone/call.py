@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CallFailed, RequestFailed, SettingsError, Unreachable
-from ..media.session import DtmfReceived
-from ..media.stream import MediaStatistics
+from ..media.stream import DtmfReceived, MediaStatistics
 from ..media.wav import WavWriter, read_wav
 from ..net.tls import TlsSecurity
 from ..sip.invite_session import InviteSession

@@ -67,6 +67,8 @@ class Node:
         authenticator: Checks digest answers.
         user_agent: Answers for the built-in numbers.
         registrar_settings: Expiry limits.
+        md5_only_agents: What the User-Agent of phones begins with that give up at a SHA-256
+            challenge.
         wall_clock: Seconds since 1970.
 
     """
@@ -82,6 +84,7 @@ class Node:
         authenticator: Authenticator,
         user_agent: UserAgent,
         registrar_settings: registrar.RegistrarSettings,
+        md5_only_agents: tuple[str, ...],
         wall_clock: Callable[[], float],
     ) -> None:
         self.domain = domain
@@ -92,6 +95,7 @@ class Node:
         self._authenticator = authenticator
         self._user_agent = user_agent
         self._registrar_settings = registrar_settings
+        self._md5_only_agents = md5_only_agents
         self._wall_clock = wall_clock
         self._proxy = Proxy(element)
         self._addresses: set[str] = set()
@@ -344,8 +348,11 @@ class Node:
         if verdict.outcome is Outcome.REFUSED:
             log.info("= %s %s: wrong user name or password", transaction.flow, request.method)
         status, name = (407, "Proxy-Authenticate") if proxy else (401, "WWW-Authenticate")
-        stale = verdict.outcome is Outcome.STALE
-        challenges = self._authenticator.challenges(now, stale=stale)
+        challenges = self._authenticator.challenges(
+            now,
+            stale=verdict.outcome is Outcome.STALE,
+            md5_only=(request.value("user-agent") or "").startswith(self._md5_only_agents),
+        )
         self._element.reply(transaction, status, now, fields=[(name, each) for each in challenges])
         return None
 
@@ -353,14 +360,17 @@ class Node:
         return self._accounts.find_ha1(user, self.domain, algorithm)
 
     def _without_own_credentials(self, request: Request) -> Request:
-        """Section 22.3: credentials for our realm end here, others go on."""
-        if "proxy-authorization" not in request:
+        """Section 22.3: credentials for our realm end here, others go on.
+
+        Those for a UAS in our realm as well: with them the callee could guess passwords.
+        """
+        if "proxy-authorization" not in request and "authorization" not in request:
             return request
         realm = f'realm="{self._authenticator.realm}"'
         kept = [
             each
             for each in request.fields
-            if each[0] != "proxy-authorization" or realm not in each[1]
+            if each[0] not in ("proxy-authorization", "authorization") or realm not in each[1]
         ]
         return request.with_fields(kept)
 
@@ -416,6 +426,7 @@ class Node:
     def connection_lost(self, flow: Flow, reason: str, now: float) -> None:
         """A stream connection is gone: its phone cannot be reached until it comes back."""
         self._flows.forget(flow)
+        self._user_agent.connection_lost(flow, reason, now)
         log.debug("= %s closed: %s", flow, reason)
 
     def handle_timer(self, now: float) -> None:

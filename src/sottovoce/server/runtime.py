@@ -24,10 +24,11 @@ from ..sip.user_agent import UserAgent
 from ..store import STORE_FILE, SqliteStore
 from ..store.model import Account, random_password
 from .built_in_numbers import BuiltInNumbers
+from .data_folder import SETTINGS_FILE
 from .flow_register import FlowRegister
 from .location import Location
 from .node import Node
-from .settings import SETTINGS_FILE, ServeSettings, sample_settings
+from .settings import ServeSettings, sample_settings
 
 log = logging.getLogger("sottovoce.server")
 
@@ -126,6 +127,7 @@ class Server:
                 max_expires_s=settings.registration_max_s,
                 max_contacts=settings.max_contacts_per_user,
             ),
+            md5_only_agents=settings.md5_only_agents,
             wall_clock=time.time,
         )
         self.driver = Driver(

@@ -169,6 +169,14 @@ class ServeSettings(BaseModel):
         ge=10,
         le=86400,
     )
+    md5_only_agents: tuple[str, ...] = _setting(
+        _USERS,
+        ("baresip v0.", "baresip v1."),
+        "Phones whose User-Agent begins like this are challenged with MD5 alone: they give up "
+        "at a SHA-256 challenge, where RFC 8760 wants them to skip it. MD5 is taken from every "
+        "phone anyway, and TLS hides the answer from third parties.",
+        max_length=64,
+    )
     rtp_port_min: int = _setting(
         _MEDIA,
         16384,

@@ -385,17 +385,19 @@ class Authenticator:
             for algorithm in algorithms
         }
 
-    def challenges(self, now: float, *, stale: bool = False) -> list[str]:
+    def challenges(self, now: float, *, stale: bool = False, md5_only: bool = False) -> list[str]:
         """Return the values of as many WWW- or Proxy-Authenticate headers, in order.
 
         Args:
             now: Monotonic seconds.
             stale: The last credentials were right but for their nonce.
+            md5_only: The client gives up at a challenge that it does not know.
 
         """
         return [
             str(Challenge(self.realm, nonces.issue(now), each.value, ("auth",), stale=stale))
             for each, nonces in self._nonces.items()
+            if not md5_only or each is Algorithm.MD5
         ]
 
     def check(

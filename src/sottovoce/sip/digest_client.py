@@ -17,6 +17,11 @@ class _Known:
     """The last challenge of a realm."""
 
     challenge: Challenge
+
+    request_uri: str | None
+    """Of the request that a 401 challenged; None after a 407.  A proxy takes its credentials
+    out, a registrar's would go on to whom we call, who could guess at the password."""
+
     nonce_count: int = 0
     stale_again: bool = False  # it answers a fresh nonce that was called stale at once
 
@@ -64,7 +69,7 @@ class DigestClient:
             own = [
                 str(self._credentials(known, request))
                 for (place, _), known in self._known.items()
-                if place == header
+                if place == header and known.request_uri in (None, request.request_uri)
             ]
             if own or header in request:
                 request = request.without(header)
@@ -85,12 +90,15 @@ class DigestClient:
                 challenge = choose(texts)
                 if challenge is None:
                     continue
-                if not self._take(header, challenge, _sent(request, header, realm)):
+                target = request.request_uri if header == "Authorization" else None
+                if not self._take(header, challenge, target, _sent(request, header, realm)):
                     return False
                 retry = True
         return retry
 
-    def _take(self, header: str, challenge: Challenge, sent: Credentials | None) -> bool:
+    def _take(
+        self, header: str, challenge: Challenge, target: str | None, sent: Credentials | None
+    ) -> bool:
         """Remember a challenge; False if it refuses our answer to the one before."""
         key = (header, challenge.realm)
         known = self._known.get(key)
@@ -103,7 +111,7 @@ class DigestClient:
             if sent.nonce == challenge.nonce or not challenge.stale or was_stale_before:
                 self._known.pop(key, None)
                 return False
-        self._known[key] = _Known(challenge, stale_again=stale_again)
+        self._known[key] = _Known(challenge, target, stale_again=stale_again)
         return True
 
     def _credentials(self, known: _Known, request: Request) -> Credentials:

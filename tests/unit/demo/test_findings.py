@@ -106,7 +106,7 @@ def test_a_long_ladder_keeps_its_two_ends() -> None:
     told = [(ALICE, BOB, message(f"OPTIONS sip:{n}@b SIP/2.0")) for n in range(40)]
     rows, left_out = ladder(heard(told), Cast(heard(told)))
     assert (len(rows), left_out) == (MAX_ROWS, 40 - MAX_ROWS)
-    assert (rows[0].short, rows[-1].short) == ("OPTIONS 0", "OPTIONS 39")
+    assert (rows[0].text, rows[-1].text) == ("OPTIONS sip:0@b", "OPTIONS sip:39@b")
 
 
 def test_recovered_sound_is_saved_compared_and_told(tmp_path: Path) -> None:
