@@ -11,7 +11,7 @@ import pytest
 
 from sottovoce.secret import Secret
 from sottovoce.sip.digest_client import DigestClient
-from sottovoce.sip.element import CloseFlow, Element
+from sottovoce.sip.element import CloseFlow, Element, ElementEvent
 from sottovoce.sip.invite_session import InviteSession
 from sottovoce.sip.message import Request
 from sottovoce.sip.parser import parse_message
@@ -47,6 +47,7 @@ class End:
         self.events: list[UserAgentEvent] = []
         self.ends: Counter[InviteSession] = Counter()
         self.on_event: Callable[[UserAgentEvent, float], object] = lambda event, now: None
+        self.core: Callable[[ElementEvent, float], object] = self.agent.receive_event
 
     @property
     def uri(self) -> str:
@@ -205,7 +206,7 @@ class Network:
             moved = False
             for each in self.ends:
                 while (event := each.element.next_event()) is not None:
-                    each.agent.receive_event(event, self.now)
+                    each.core(event, self.now)
                     moved = True
                 while (told := each.agent.next_event()) is not None:
                     moved = True
