@@ -200,6 +200,10 @@ class Node:
 
     def _is_ours(self, uri: SipUri) -> bool:
         """The URI's host is our domain, or one of our own addresses."""
+        if uri.host == self.domain and uri.port in (None, 5060, 5061):
+            return True
+        if uri.port is not None and host_port(uri.host, uri.port) in self._addresses:
+            return True
         if uri.port in (None, 5060, 5061):
             try:
                 if canonical_domain(uri.host) == self.domain:

@@ -208,8 +208,9 @@ class Element:
 
         """
         self.check_may_carry(request, hop)
-        via = self._via(hop, branch or self.transactions.new_branch())
-        return self.transactions.send_request(request.with_top("Via", via), hop, owner, now)
+        branch = branch or self.transactions.new_branch()
+        request = request.with_top("Via", self._via(hop, branch))
+        return self.transactions.send_request(request, hop, owner, now, branch=branch)
 
     def send_ack(self, ack: Request, hop: Hop) -> None:
         """Send the ACK for a 2xx: outside any transaction (section 13.2.2.4)."""
@@ -326,13 +327,10 @@ class Element:
 
 def _with_source(via: Via, flow: Flow) -> Via:
     """Add ``received`` and ``rport`` where they are wanted; the same object where not."""
-    params = dict(via.params)
     host, port = flow.remote
+    params = via.params
     if "rport" in params:  # RFC 3581 section 4: also when both equal what the Via says
-        params["rport"] = str(port)
-        params["received"] = host
-    elif via.host.strip("[]").lower() != host.lower():
-        params["received"] = host
-    if params == dict(via.params):
+        return replace(via, params=params | {"rport": str(port), "received": host})
+    if via.host.lower() == host.lower() and "received" not in params:
         return via
-    return replace(via, params=params)
+    return replace(via, params=params | {"received": host})

@@ -289,16 +289,19 @@ def loop_mark(request: Request) -> str:
 
 def has_looped(request: Request, sent_by: Sequence[str]) -> bool:
     """Tell whether this request passed here before, on its way to the same place."""
-    vias = request.vias
-    if len(vias) < 2:
+    passed_here = [
+        line
+        for name, line in request.fields
+        if name == "via" and any(own in line for own in sent_by)
+    ]
+    if not passed_here:  # as with nearly every request: nothing is parsed for it
         return False
-    mark = ""
-    for via in vias[1:]:
+    mark = loop_mark(request)
+    for via in request.vias:
         name = f"{via.host}:{via.port}" if via.port else via.host
-        if name in sent_by and (via.branch or "").startswith(MAGIC_COOKIE):
-            mark = mark or loop_mark(request)
-            if (via.branch or "").endswith(mark):
-                return True
+        branch = via.branch or ""
+        if name in sent_by and branch.startswith(MAGIC_COOKIE) and branch.endswith(mark):
+            return True
     return False
 
 

@@ -214,10 +214,25 @@ class Transactions:
         return f"{MAGIC_COOKIE}{self._new_token()}{suffix}"
 
     def send_request(
-        self, request: Request, hop: Hop, owner: object, now: float
+        self,
+        request: Request,
+        hop: Hop,
+        owner: object,
+        now: float,
+        *,
+        branch: str | None = None,
     ) -> ClientTransaction:
-        """Start a client transaction for a request that bears our Via on top."""
-        branch = request.top_via.branch
+        """Start a client transaction for a request that bears our Via on top.
+
+        Args:
+            request: As it goes out.
+            hop: Where to.
+            owner: Comes back with each event.
+            now: Monotonic seconds.
+            branch: That of the top Via, to save its being read.
+
+        """
+        branch = branch or request.top_via.branch
         if not branch:
             raise LocalError("a request is sent with a branch in its top Via")
         key = (branch, request.method)
@@ -237,7 +252,8 @@ class Transactions:
             return None
         transaction.expect_end(now)
         self._settle_client(transaction, now)
-        return self.send_request(cancel_for(transaction.request), transaction.hop, None, now)
+        cancel = cancel_for(transaction.request)
+        return self.send_request(cancel, transaction.hop, None, now, branch=transaction.key[0])
 
     def respond(self, transaction: ServerTransaction, response: Response, now: float) -> bool:
         """Answer a request; False if the transaction is already past this response."""

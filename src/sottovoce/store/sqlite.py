@@ -28,6 +28,10 @@ _FILE_MODE = 0o600
 #: this is short; a write of ours takes well under a millisecond.
 _BUSY_TIMEOUT_MS = 1000
 
+#: Accounts, and names asked for that are none, remembered between two writes.  Both are, or
+#: the time of an answer would tell which names are accounts.
+MAX_KNOWN_ACCOUNTS = 10_000
+
 #: Each entry brings the schema from the version of its place to the next; entries are only
 #: ever added.
 _MIGRATIONS = (
@@ -48,7 +52,6 @@ _MIGRATIONS = (
     """,
 )
 
-_FIND_HA1 = "SELECT ha1 FROM ha1 WHERE domain = ? AND user = ? AND algorithm = ?"
 _ACCOUNTS = "SELECT user, domain, created_utc, display_name FROM account"
 _SAVE_BINDINGS = "INSERT OR REPLACE INTO bindings VALUES (?, ?)"
 
@@ -66,6 +69,8 @@ class SqliteStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._known: dict[tuple[str, str], Account | None] = {}
+        self._known_version = -1
         try:
             # Made here, for sqlite would make it as the umask says; -wal and -shm follow it.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, _FILE_MODE))
@@ -112,21 +117,24 @@ class SqliteStore:
         """See :class:`~.interface.AccountStore`."""
         if not user.isascii() or not domain.isascii():
             return None  # no account is named so; half a surrogate pair is no text to sqlite
+        key = user, domain.lower()
         with self._named():
-            row = self._database.execute(
-                f"{_ACCOUNTS} WHERE domain = ? AND user = ?", (domain.lower(), user)
-            ).fetchone()
-            return None if row is None else self._account(row)
+            # Changes when another process has written, such as `user add` while we serve.
+            version = self._database.execute("PRAGMA data_version").fetchone()[0]
+            if version != self._known_version or len(self._known) >= MAX_KNOWN_ACCOUNTS:
+                self._known.clear()
+                self._known_version = version
+            if key not in self._known:
+                row = self._database.execute(
+                    f"{_ACCOUNTS} WHERE domain = ? AND user = ?", (key[1], user)
+                ).fetchone()
+                self._known[key] = None if row is None else self._account(row)
+            return self._known[key]
 
     def find_ha1(self, user: str, domain: str, algorithm: Algorithm) -> Secret[str] | None:
         """See :class:`~.interface.AccountStore`."""
-        if not user.isascii() or not domain.isascii():
-            return None
-        with self._named():
-            row = self._database.execute(
-                _FIND_HA1, (domain.lower(), user, algorithm.name)
-            ).fetchone()
-        return None if row is None else Secret(row[0])
+        account = self.find_account(user, domain)
+        return None if account is None else account.ha1.get(algorithm)
 
     def list_accounts(self) -> list[Account]:
         """See :class:`~.interface.AccountStore`."""
@@ -233,6 +241,7 @@ class SqliteStore:
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """Run one transaction that is on the disk when it is over."""
+        self._known.clear()
         with self._named():
             try:
                 self._database.execute("PRAGMA synchronous = FULL")
