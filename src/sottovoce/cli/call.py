@@ -195,7 +195,7 @@ def _print_summary(call: "Call") -> None:
         markup=False,
         soft_wrap=True,
     )
-    out.print(padlocks(call.security), markup=False, soft_wrap=True)
+    out.print(padlocks(call), markup=False, soft_wrap=True)
     if statistics is not None:
         out.print(
             f"{statistics.packets_sent} packets sent, {statistics.packets_received} received "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .output import one_line, stderr_console
 
 if TYPE_CHECKING:
-    from ..phone import Call, CallSecurity
+    from ..phone import Call
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _FLOOR_DBOV = -60.0
@@ -46,7 +46,7 @@ class CallScreen:
     async def _tell_changes(self) -> None:
         told = ""
         while True:
-            now = f"{self._call.state.value}: {self._who()}, {padlocks(self._call.security)}"
+            now = f"{self._call.state.value}: {self._who()}, {padlocks(self._call)}"
             if now != told:
                 self._console.print(now, markup=False, soft_wrap=True)
                 told = now
@@ -63,14 +63,17 @@ class CallScreen:
             levels = f"in {meter(statistics.level_in_dbov)} out {meter(statistics.level_out_dbov)}"
         return (
             f"{call.state.value:<12} {minutes}:{seconds:02}  {self._who()}  {levels}  "
-            f"{padlocks(call.security)}"
+            f"{padlocks(call)}"
         )
 
 
-def padlocks(security: "CallSecurity") -> str:
+def padlocks(call: "Call") -> str:
     """Signalling and media, each with its padlock; an open one is said in words, too."""
+    security = call.security
     tls = security.signalling
     signalling = f"🔒 signalling {tls.tls_version}" if tls else "🔓 signalling IN CLEAR"
+    if call.statistics is None:
+        return f"{signalling}  no sound yet"
     if security.media_suite is None:
         media = "🔓 sound IN CLEAR"
     elif security.media_protected:

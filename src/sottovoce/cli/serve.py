@@ -108,11 +108,11 @@ async def _run(
     server = await Server.start(settings, data)
     try:
         if json:
-            document = {
+            document: dict[str, object] = {
                 "event": "ready",
                 "domain": settings.domain,
                 "listen": server.listen,
-                "ca": str(data / "ca.pem"),
+                "ca": str(server.ca_file) if server.ca_file else None,
                 "pid": os.getpid(),
             }
             if first_start is not None:
@@ -136,9 +136,10 @@ async def _run(
 def _greet(server: "Server", first_start: "FirstStart | None") -> None:
     """Say where the server listens and how a phone gets there."""
     out = stdout_console()
-    domain, ca = server.settings.domain, server.data / "ca.pem"
+    domain, ca = server.settings.domain, server.ca_file
     out.print(f"[bold]Sottovoce[/bold] serves [bold]{domain}[/bold] on {', '.join(server.listen)}")
-    out.print(f"certificate authority: {ca}")
+    if ca is not None:
+        out.print(f"certificate authority: {ca}")
     if first_start is not None:
         out.print("\nFirst start: made a certificate authority, a certificate and a settings file.")
         if first_start.passwords:
@@ -151,10 +152,11 @@ def _greet(server: "Server", first_start: "FirstStart | None") -> None:
         return
     host, _, port = secure.removeprefix("tls:").rpartition(":")
     host = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host  # noqa: S104
+    trust = f" --ca {ca}" if ca is not None else ""
     out.print("\nTry it from another terminal (it speaks back what you say):\n")
     out.print(
         f"  sottovoce call sips:echo@{domain} --account sips:alice@{domain} \\\n"
-        f'      --outbound-proxy "{host}:{port};transport=tls" --ca {ca} --duration 5\n',
+        f'      --outbound-proxy "{host}:{port};transport=tls"{trust} --duration 5\n',
         markup=False,
         soft_wrap=True,
     )
@@ -163,7 +165,7 @@ def _greet(server: "Server", first_start: "FirstStart | None") -> None:
         ("registrar / domain", domain),
         ("outbound proxy", f"THIS-HOST:{port};transport=tls"),
         ("RTP encryption", "on, mandatory (RTP/SAVP)"),
-        ("trusted certificate", str(ca)),
+        ("trusted certificate", str(ca or "none: your own certificate is used")),
     ):
         out.print(f"  {name:<20} {value}", markup=False, soft_wrap=True)
     out.print("\nNumbers to dial: echo, music, clock. Ctrl-C stops the server.")

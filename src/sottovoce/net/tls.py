@@ -45,8 +45,8 @@ def server_context(
         context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
         raise SettingsError(
-            f"{certificate} and {key}: cannot be used for TLS ({error}); "
-            "expected a PEM certificate and its unencrypted PEM key"
+            f"{certificate} and {key}: cannot be used for TLS; expected a PEM certificate "
+            "and its unencrypted PEM key"
         ) from error
     return context
 
@@ -78,9 +78,10 @@ def client_context(
     try:
         context.load_verify_locations(ca)
     except (OSError, ssl.SSLError) as error:
+        is_ssl = isinstance(error, ssl.SSLError)
+        found = "holds no certificate" if is_ssl else (error.strerror or "").lower()
         raise SettingsError(
-            f"{ca}: cannot be read as certificates ({error.strerror or error}); "
-            "expected PEM, such as `sottovoce cert export-ca` writes"
+            f"{ca}: {found}; expected PEM, such as 'sottovoce cert export-ca' writes"
         ) from error
     return context
 

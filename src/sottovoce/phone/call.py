@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CallFailed, RequestFailed, SettingsError, Unreachable
-from ..media.stream import DtmfReceived, MediaStatistics
+from ..media.stream import MediaStatistics
 from ..media.wav import WavWriter, read_wav
 from ..net.tls import TlsSecurity
 from ..sip.invite_session import InviteSession
@@ -17,9 +17,6 @@ from .call_media import CallMedia
 
 if TYPE_CHECKING:
     from .phone import Phone
-
-#: Digits kept for an application that does not read them.
-MAX_UNREAD_DIGITS = 128
 
 
 class CallState(Enum):
@@ -77,7 +74,6 @@ class Call:
         self._loop = loop
         self._ended = asyncio.Event()
         self._settled: asyncio.Future[None] = loop.create_future()
-        self._digits: asyncio.Queue[DtmfReceived] = asyncio.Queue(MAX_UNREAD_DIGITS)
         self._recordings = ExitStack()
         self._last_statistics: MediaStatistics | None = None
 
@@ -222,20 +218,7 @@ class Call:
 
     async def read_digit(self) -> str:
         """The next key that the other side pressed; empty when the call is over."""
-        getter = self._loop.create_task(self._digits.get())
-        ended = self._loop.create_task(self._ended.wait())
-        await asyncio.wait({getter, ended}, return_when=asyncio.FIRST_COMPLETED)
-        ended.cancel()
-        if getter.done():
-            return getter.result().digit
-        getter.cancel()
-        return ""
-
-    def take_media_events(self) -> None:
-        """Keep what the media has to tell; called at each tick."""
-        while (event := self.media.next_event()) is not None:
-            if isinstance(event, DtmfReceived) and not self._digits.full():
-                self._digits.put_nowait(event)
+        return await self.media.read_digit()
 
     # Hold
 

@@ -9,14 +9,16 @@ from ..errors import LocalError, SettingsError
 from ..keying import SecureMediaNegotiation, SrtpPolicy
 from ..media.codec import CODECS, PCMU, find_codec
 from ..media.frame import frame_bytes
-from ..media.session import MediaEvent, MediaSession
-from ..media.stream import Address, AudioStream, MediaStatistics
+from ..media.session import MediaSession
+from ..media.stream import Address, AudioStream, DtmfReceived, MediaStatistics
 from ..net.media_clock import MediaClock
 from ..net.media_port import MediaPort
 from ..sdp import LocalAudio, NegotiatedAudio, RtpCodec, SessionDescription
 
 #: Received sound kept for an application that does not read it: the last second.
 MAX_UNREAD_FRAMES = 50
+#: Digits received and kept for an application that does not read them.
+MAX_UNREAD_DIGITS = 128
 #: Sound queued for sending before a writer has to wait: enough for a busy process to
 #: miss a few ticks, little enough to hang up on.
 WRITE_AHEAD_MS = 200.0
@@ -73,6 +75,7 @@ class CallMedia:
         self._session: MediaSession | None = None
         self._sinks: list[Sink] = []
         self._unread: deque[bytes] = deque(maxlen=MAX_UNREAD_FRAMES)
+        self._digits: asyncio.Queue[str] = asyncio.Queue(MAX_UNREAD_DIGITS)
         self._over = asyncio.Event()
 
     # Offer and answer; descriptions as SIP bodies
@@ -141,10 +144,15 @@ class CallMedia:
         """Do one tick: the clock calls this each 20 ms."""
         self._port.handle_timer(now)
         session = self._session
-        while session is not None and (frame := session.read_audio()) is not None:
+        if session is None:
+            return
+        while (frame := session.read_audio()) is not None:
             self._unread.append(frame)
             for sink in self._sinks:
                 sink(frame)
+        while (event := session.next_event()) is not None:
+            if isinstance(event, DtmfReceived) and not self._digits.full():
+                self._digits.put_nowait(event.digit)
 
     async def read(self) -> bytes:
         """The next 20 ms that were received; empty when the call is over."""
@@ -195,9 +203,13 @@ class CallMedia:
             raise LocalError("digits can be sent once the call is answered")
         self._session.send_dtmf(digits)
 
-    def next_event(self) -> MediaEvent | None:
-        """Hand over the oldest event of the media, or None."""
-        return self._session.next_event() if self._session else None
+    async def read_digit(self) -> str:
+        """The next key that the other side pressed; empty when the call is over."""
+        while self._digits.empty():
+            if self._over.is_set():
+                return ""
+            await self._clock.wait_tick()
+        return self._digits.get_nowait()
 
     def statistics(self) -> MediaStatistics | None:
         """The numbers until now; None before the first answer."""

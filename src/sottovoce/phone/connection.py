@@ -213,7 +213,10 @@ class ServerConnection:
 
 def failure(status: int, reason: str, warning: str = "") -> RequestFailed:
     """The exception for a final status (RFC 3261 section 21)."""
-    if status in (401, 403, 407):
+    if status in (401, 407):
+        wrong = "wrong user name or password; check --account and the password"
+        return AuthenticationFailed(status, wrong, warning)
+    if status == 403:
         return AuthenticationFailed(status, reason, warning)
     if status in (408, 503):
         return Unreachable(status, reason, warning)

@@ -14,7 +14,7 @@ from typing import Self
 from ..errors import SettingsError
 from ..net.driver import ConnectionLimits, Driver
 from ..net.tls import client_context, server_context
-from ..pki.certstore import CertificateStore, ServerCertificate, load_own_certificate
+from ..pki.certstore import CA_FILE, CertificateStore, ServerCertificate, load_own_certificate
 from ..secret import Secret
 from ..sip.digest import Authenticator
 from ..sip.element import Element
@@ -91,6 +91,9 @@ class Server:
         self.settings = settings
         self.data = data
         self.listen: list[str] = []
+        own = settings.certificate_file is not None
+        self.ca_file: Path | None = None if own else data / CA_FILE
+        "The authority that phones must trust; None: the operator's own certificate is used."
         self._store = store
         loop = asyncio.get_running_loop()
         now = loop.time()
