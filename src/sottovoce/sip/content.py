@@ -19,7 +19,7 @@ MAX_PARTS: Final = 16
 _PART_TYPE = re.compile(rb"^content-type[ \t]*:[ \t]*([^;\s]++)", re.IGNORECASE | re.MULTILINE)
 # An encoding that changes octets; SIP asks for none (RFC 3261 section 27.5 says binary).
 _PART_ENCODED = re.compile(
-    rb"^content-(?:transfer-)?encoding[ \t]*:[ \t]*(?!7bit|8bit|binary|identity)",
+    rb"^content-(?:transfer-)?encoding[ \t]*:[ \t]*+(?!7bit|8bit|binary|identity)",
     re.IGNORECASE | re.MULTILINE,
 )
 

@@ -63,7 +63,8 @@ def check_require(request: Request, supported: Collection[str]) -> None:
     unknown = [each for each in request.items("require") if each.lower() not in supported]
     if unknown:
         named = ", ".join(filter(is_token, unknown[:MAX_UNSUPPORTED]))
-        raise Refusal(420, "Require names what is not supported", ("Unsupported", named))
+        fields = [("Unsupported", named)] if named else []
+        raise Refusal(420, "Require names what is not supported", *fields)
 
 
 def check_content(request: Request) -> None:
