@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Final
 
-from ..errors import RemoteError, SettingsError
+from ..errors import LocalError, RemoteError, SettingsError
 from ..keying import SrtpPolicy
 from ..media.frame import FRAME_S
 from ..net.driver import Core
 from ..net.media_clock import MediaClock
 from ..phone.call_media import CallMedia
-from ..sip.element import ElementEvent, KeysInClear
+from ..sip.element import ElementEvent
 from ..sip.invite_session import InviteSession
 from ..sip.session_events import CallConfirmed, CallEnded, IncomingCall, SessionOffered
 from ..sip.transport import Flow
@@ -37,6 +37,7 @@ class BuiltInNumbers:
         max_calls: At once; the next caller hears busy.
         port_range: First and last UDP port for sound.
         allow_keys_in_clear_text: SRTP keys may come over hops without TLS.
+        allow_clear_text_media: Callers without SRTP are answered, too.
         pump: Sends what the user agent has to send.
 
     """
@@ -48,12 +49,14 @@ class BuiltInNumbers:
         max_calls: int,
         port_range: tuple[int, int],
         allow_keys_in_clear_text: bool,
+        allow_clear_text_media: bool,
         pump: Callable[[], None],
     ) -> None:
         self._user_agent = user_agent
         self._max_calls = max_calls
         self._port_range = port_range
         self._allow_keys_in_clear_text = allow_keys_in_clear_text
+        self._policy = SrtpPolicy.OPTIONAL if allow_clear_text_media else SrtpPolicy.MANDATORY
         self._pump = pump
         self._loop = asyncio.get_running_loop()
         self._clock = MediaClock(self._loop)
@@ -91,8 +94,7 @@ class BuiltInNumbers:
             media = CallMedia(
                 self._clock,
                 flow.local[0],
-                # A caller that has no SRTP may still hear that much; one that has it gets it.
-                policy=SrtpPolicy.OPTIONAL,
+                policy=self._policy,
                 keys_allowed=flow.secure or self._allow_keys_in_clear_text,
                 port_range=self._port_range,
             )
@@ -104,7 +106,7 @@ class BuiltInNumbers:
             sdp = session.remote_offer
             answer = media.make_offer() if sdp is None else media.receive_offer(sdp)
             session.answer(answer, now)
-        except (RemoteError, KeysInClear) as error:
+        except (RemoteError, LocalError) as error:
             media.close()
             session.reject(488, now, warning=str(error))
             return
@@ -130,8 +132,9 @@ class BuiltInNumbers:
         try:
             answer = media.make_offer() if sdp is None else media.receive_offer(sdp)
             session.accept(answer, now)
-        except RemoteError as error:
-            session.refuse(error.status_hint, now, warning=str(error))
+        except (RemoteError, LocalError) as error:
+            status = error.status_hint if isinstance(error, RemoteError) else 488
+            session.refuse(status, now, warning=str(error))
 
     def _end(self, session: InviteSession) -> None:
         media = self._calls.pop(session, None)

@@ -109,6 +109,7 @@ class Server:
             max_calls=settings.max_builtin_calls,
             port_range=(settings.rtp_port_min, settings.rtp_port_max),
             allow_keys_in_clear_text=settings.allow_keys_in_clear_text,
+            allow_clear_text_media=settings.allow_clear_text_media,
             pump=self._pump,
         )
         self.node = Node(

@@ -241,6 +241,13 @@ class ServeSettings(BaseModel):
         "can then listen to the calls, although they are encrypted.",
     )
 
+    allow_clear_text_media: bool = _setting(
+        _WEAKER,
+        False,
+        "Let the built-in numbers answer callers without SRTP. Everybody on the path can then "
+        "listen to those calls.",
+    )
+
     @model_validator(mode="after")
     def _fit_together(self) -> "ServeSettings":
         clear = [str(place) for place in self.listen if not place.transport.secure]
@@ -293,6 +300,11 @@ class ServeSettings(BaseModel):
             found.append(
                 "allow_keys_in_clear_text: SRTP keys pass over connections that are not TLS; "
                 "everybody on the path can listen to those calls"
+            )
+        if self.allow_clear_text_media:
+            found.append(
+                "allow_clear_text_media: the built-in numbers answer without SRTP; everybody on "
+                "the path can listen to those calls"
             )
         if all(not place.transport.secure for place in self.listen):
             found.append("listen: no tls: address, so no phone can connect securely")
