@@ -227,8 +227,6 @@ class InviteSession(CallParties):
         status = response.status
         if 200 <= status < 300:
             self._receive_success(transaction, response, now)
-        elif transaction is not self._client:
-            return  # the one whose challenge has been answered
         elif status < 200:
             self.response = response
             self._early.note(transaction.request, response)

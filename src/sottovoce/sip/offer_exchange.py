@@ -308,8 +308,8 @@ class OfferExchange:
     def _receive_success(
         self, transaction: ClientTransaction, response: Response, now: float
     ) -> None:
-        if self._leg.repeat_ack(response) or transaction.request is self._invite:
-            return  # it came before; in the second case its ACK waits for our user
+        if self._leg.repeat_ack(response):
+            return
         self._invite, self._description = transaction.request, find_sdp(response)
         self._refresh_target(response)
         late = find_sdp(transaction.request) is None and self._description is not None

@@ -357,7 +357,7 @@ class UserAgent:
             raise Refusal(503, "too many calls", retry_after)
         flow, uri = transaction.flow, request.uri
         secure = uri.secure or _is_secure(request.items("record-route"))
-        contact = own_contact(flow, uri.user, secure=secure and flow.secure)
+        contact = own_contact(flow, uri.user, secure=secure)
         session = InviteSession.incoming(self._context, transaction, contact, now)
         self._context.events.append(IncomingCall(session))
 

@@ -35,6 +35,11 @@ def test_description_is_found_among_other_parts() -> None:
     assert find_sdp(message("multipart/mixed;boundary=;;", body)) is None
 
 
+def test_what_stands_behind_the_last_part_is_no_part() -> None:
+    body = b"--b\r\n\r\nx\r\n--b--\r\n--b\r\nContent-Type: application/sdp\r\n\r\n" + SDP
+    assert find_sdp(message("multipart/mixed;boundary=b", body)) is None
+
+
 def test_part_in_an_encoding_is_passed_over() -> None:
     head = b"--b\r\nContent-Type: application/sdp\r\nContent-Transfer-Encoding: "
     for encoding, found in ((b"base64", None), (b"binary", SDP), (b"8bit", SDP)):

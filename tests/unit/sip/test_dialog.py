@@ -193,6 +193,18 @@ def test_display_name_with_control_characters_does_not_stop_our_requests() -> No
     assert dialog.make_request("BYE").to.display_name == "ab"
 
 
+@pytest.mark.parametrize(
+    ("header", "line"),
+    [("Call-ID", b"Call-ID: c@1\\\0"), ("Record-Route", b'Record-Route: "\\\0" <sip:p;lr>')],
+)
+def test_what_no_header_of_ours_can_repeat_makes_no_dialog(header: str, line: bytes) -> None:
+    raw = invite().without(header).to_bytes().replace(b"\r\nCSeq", b"\r\n" + line + b"\r\nCSeq")
+    request = parse_message(raw)
+    assert isinstance(request, Request)
+    with pytest.raises(ParseError, match=f"{header}: holds NUL"):
+        Dialog.as_uas(request, "b")
+
+
 def test_caller_without_tag_is_answered_without_tag() -> None:
     dialog = Dialog.as_uas(invite(from_="<sip:alice@x>"), "b")
     assert dialog.id.remote_tag == ""

@@ -141,6 +141,56 @@ def test_answer_without_a_description_is_acknowledged_and_ended(bench: Bench) ->
     ]
 
 
+def test_empty_answer_to_a_call_given_up_is_reported_as_given_up(bench: Bench) -> None:
+    session, invite = bench.invite()
+    session.hang_up(0.0)
+    bench.answer(invite, 200)
+    assert bench.labels() == ["ACK", "BYE"]
+    assert bench.events() == [CallFailed(session, 487, "hung up here")]
+
+
+def test_end_of_a_fork_is_not_the_end_of_the_call(bench: Bench) -> None:
+    session, invite = bench.invite()
+    bench.answer(invite, 200, tag="one", body=ANSWER)
+    bench.answer(invite, 200, tag="two", body=ANSWER)
+    session.hang_up(0.0)
+    _, _, forks_bye, own_bye = bench.sent()
+    assert isinstance(forks_bye, Request)
+    assert isinstance(own_bye, Request)
+    bench.answer(forks_bye, 200)
+    assert bench.agent.busy
+    bench.answer(own_bye, 200)
+    assert not bench.agent.busy
+
+
+def test_numbers_of_an_early_dialog_go_on_in_the_call(bench: Bench) -> None:
+    _, invite = bench.invite()
+    bench.answer(invite, 180)
+    dialog = invite.with_replaced("To", f"{invite.value('to')};tag=b")
+    bench.receive(bench.later(dialog, "OPTIONS", 5))
+    bench.answer(invite, 200, body=ANSWER)
+    bench.sent()
+    for number, status in ((5, 500), (6, 200), (6, 500)):
+        bench.receive(bench.later(dialog, "OPTIONS", number))
+        assert bench.sent_response().status == status
+
+
+def test_call_that_moved_shows_no_keys_by_repeating_itself(bench: Bench) -> None:
+    """What went over TLS before is not sent again over a hop without it."""
+    session, invite = bench.invite(None, credentials=credentials())
+    bench.answer(invite, 200, body=KEYS)
+    session.accept(KEYS, 0.0)
+    bench.sent()
+    session.offer(KEYS, 0.0)
+    change = bench.sent_request("INVITE")
+    session.move(TCP)
+    bench.answer(invite, 200, body=KEYS)
+    assert bench.sent() == []
+    bench.answer(change, 401, CHALLENGE)
+    assert bench.labels() == ["ACK"]
+    assert bench.events()[-1] == OfferRefused(session, 401, "Unauthorized")
+
+
 def test_answer_that_came_early_counts(bench: Bench) -> None:
     session, invite = bench.invite()
     bench.answer(invite, 183, body=ANSWER)

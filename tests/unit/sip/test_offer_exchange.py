@@ -99,6 +99,9 @@ def test_change_that_met_another_is_tried_again_after_a_while(
     assert bench.wait(30) == []
     assert bench.events() == [OfferRefused(session, 491, "Request Pending")]
     assert session.state is CallState.CONFIRMED
+    session.offer(HOLD, bench.now)
+    bench.answer(bench.sent_request("INVITE"), 491)
+    assert bench.events() == []  # the next one has its own tries
 
 
 def test_change_of_the_peer_while_we_wait_comes_first(bench: Bench) -> None:
@@ -164,6 +167,14 @@ def test_asking_for_an_offer_and_answering_it_in_the_ack(bench: Bench) -> None:
     assert (ack.body, ack.media_type, ack.cseq.number) == (ANSWER, "application/sdp", 2)
     bench.answer(invite, 200, body=OFFER)
     assert bench.sent_request("ACK").body == ANSWER
+
+
+def test_offer_asked_for_that_does_not_come_is_a_refusal(bench: Bench) -> None:
+    session, _ = bench.call_out()
+    session.offer(None, 0.0)
+    bench.answer(bench.sent_request("INVITE"), 200)
+    assert bench.labels() == ["ACK"]
+    assert bench.events() == [OfferRefused(session, 488, "the answer has no session description")]
 
 
 def test_offer_asked_for_and_refused_ends_the_call(bench: Bench) -> None:
@@ -290,7 +301,9 @@ def test_second_change_before_the_first_is_decided_is_500(bench: Bench) -> None:
     assert response.status == 500
     assert 0 <= int(response.value("retry-after") or "-1") <= 10
 
-    session.accept(ANSWER, 0.0)
+    bench.wait(40)  # nobody acknowledges the 500, which concerns the first one not at all
+    assert [type(event) for event in bench.events()] == [SessionOffered]
+    session.accept(ANSWER, bench.now)
     answer = bench.sent_response()
     assert (answer.status, answer.cseq.number) == (200, 2)
 

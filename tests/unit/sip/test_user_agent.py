@@ -101,6 +101,13 @@ def test_same_request_on_two_ways_is_merged_and_on_one_way_repeated(bench: Bench
     assert refused(bench, bench.request("INVITE", number=2, to="<sip:a@h>;tag=x")).status == 481
 
 
+def test_request_that_is_over_may_come_once_more(bench: Bench) -> None:
+    for _ in range(2):
+        bench.receive(bench.request("OPTIONS"))
+        assert bench.sent_response().status == 200
+        bench.wait(0)
+
+
 def test_requests_remembered_against_merging_are_bounded(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,6 +337,31 @@ def test_later_requests_use_the_flow_that_took_the_old_ones_place(bench: Bench) 
 
 
 LOCAL_AGAIN = ("192.0.2.9", 5061)
+
+
+def test_calls_and_registrations_on_other_flows_stay_where_they_are(bench: Bench) -> None:
+    session, _ = bench.call_out()
+    registration = bench.agent.register(
+        "sip:h", aor="sip:a@h", hop=TLS, contact="sip:a@pc", now=0.0
+    )
+    bench.answer(bench.sent_request("REGISTER"), 200, contact=None)
+    bench.events()
+    bench.agent.replace_flow(TCP, UDP, 0.0)
+    bench.agent.connection_lost(TCP, "reset", 0.0)
+
+    assert session.flow == registration.hop == TLS
+    assert bench.sent() == []
+    assert bench.events() == []
+
+
+def test_secure_registration_moves_with_a_secure_contact(bench: Bench) -> None:
+    bench.agent.register("sips:h", aor="sips:a@h", hop=TLS, contact="sips:a@pc", now=0.0)
+    bench.answer(bench.sent_request("REGISTER"), 200, contact=None)
+    with pytest.raises(LocalError, match="sips"):
+        bench.agent.replace_flow(TLS, TCP, 0.0)
+    new = Flow(Transport.TLS, LOCAL_AGAIN, TLS.remote, 7)
+    bench.agent.replace_flow(TLS, new, 0.0, contact="sip:a@192.0.2.9:5061;transport=tls")
+    assert bench.sent_request("REGISTER").contacts[0].uri == "sips:a@192.0.2.9:5061"
 
 
 def test_secure_call_does_not_move_to_a_flow_without_tls(bench: Bench) -> None:
