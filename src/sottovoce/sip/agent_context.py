@@ -60,7 +60,7 @@ class AgentProfile:
         return [*self.capability_fields(), *server]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class AgentContext:
     """The element below, the events above, and who is due or in which dialog."""
 

@@ -21,21 +21,21 @@ from .message import Request, Response
 from .offer_exchange import OfferExchange
 from .reasons import REASONS
 from .server_transaction import ServerTransaction
-from .session_events import (
-    CallAnswered,
-    CallConfirmed,
-    CallEnded,
-    CallFailed,
-    CallProgress,
-)
+from .session_events import CallAnswered, CallConfirmed, CallEnded, CallFailed, CallProgress
 from .transport import Hop
-from .uas_checks import check_content, check_method, check_require, warning_field, warning_text
+from .uas_checks import (
+    check_content,
+    check_method,
+    check_require,
+    check_secure,
+    warning_field,
+    warning_text,
+)
 
 #: A call that nobody answers ends after this, whatever the peer goes on ringing.
 MAX_RINGING_S: Final = 180.0
 #: Section 13.3.1.1: a provisional response each minute, or proxies give the call up.
 PROGRESS_EVERY_S: Final = 60.0
-
 
 _NOT_WAITING = "the call does not wait for an answer of ours"
 _PLAINLY = Why()
@@ -77,7 +77,8 @@ class InviteSession(CallParties):
         self._due_at: dict[Input, float] = {}
         self._local_tag = ""
         self._progress: tuple[int, bytes | None] = (0, None)  # our last provisional response
-        self._why = Why()
+        self._unanswered = Why(408 if outgoing else 480, "nobody answered")
+        self._why = _PLAINLY
         self._given_up: Why | None = None
         self._sdp: bytes | None = None  # what the message in hand brings, or takes
 
@@ -123,13 +124,15 @@ class InviteSession(CallParties):
 
         """
         request = transaction.request
+        expires_s = request.expires or MAX_RINGING_S
         session = cls(context, Direction.INCOMING, request, hop=transaction.flow, contact=contact)
         session._local_tag = context.element.new_token()
         session._leg.dialog = Dialog.as_uas(request, session._local_tag)
         session._server = transaction
         transaction.owner = session
-        wait_s = min(MAX_RINGING_S, request.expires or MAX_RINGING_S)
-        session._due_at[Input.NO_ANSWER] = now + wait_s
+        if expires_s < MAX_RINGING_S:
+            session._unanswered = Why(487, "nobody answered")  # section 13.3.1
+        session._due_at[Input.NO_ANSWER] = now + min(MAX_RINGING_S, expires_s)
         context.dialogs[session._leg.dialog.id] = session
         context.sessions[session] = None
         session._schedule()
@@ -165,8 +168,7 @@ class InviteSession(CallParties):
 
     def reject(self, status: int, now: float, *, reason: str = "", warning: str = "") -> None:
         """Refuse the call with 300 to 699; nothing happens if it no longer rings."""
-        if not 300 <= status <= 699:
-            raise LocalError(f"{status} refuses nothing; expected 300 to 699")
+        _check_refuses(status)
         self._step(Input.REJECT, now, Why(status, reason, warning, phrase=reason))
 
     def hang_up(self, now: float) -> None:
@@ -190,6 +192,7 @@ class InviteSession(CallParties):
 
     def refuse(self, status: int, now: float, *, reason: str = "", warning: str = "") -> None:
         """Refuse what SessionOffered brought; the session goes on as it was."""
+        _check_refuses(status)
         self._exchange.refuse(status, reason, warning, now)
         self._settle_exchange(now)
 
@@ -301,6 +304,8 @@ class InviteSession(CallParties):
         dialog = self._leg.dialog or self._early.find(request.from_.tag)
         assert dialog is not None
         profile = self._context.profile
+        if dialog.secure:
+            check_secure(transaction.flow)
         dialog.check_request(request)
         dialog.receive_request(request)
         check_method(request, profile.allow)
@@ -363,8 +368,7 @@ class InviteSession(CallParties):
             if timer is Input.REPEAT_PROGRESS:
                 self._step(timer, now)
             else:
-                status = 408 if self.direction is Direction.OUTGOING else 480
-                self._give_up(timer, now, Why(status, "nobody answered"))
+                self._give_up(timer, now, self._unanswered)
         waiting = self._unacknowledged
         if waiting is not None and not waiting.handle_timer(now):
             self._unacknowledged = None
@@ -479,3 +483,8 @@ class InviteSession(CallParties):
         if self._leg.dialog is not None:
             self._context.dialogs.pop(self._leg.dialog.id, None)
         self._context.sessions.pop(self, None)
+
+
+def _check_refuses(status: int) -> None:
+    if not 300 <= status <= 699:
+        raise LocalError(f"{status} refuses nothing; expected 300 to 699")

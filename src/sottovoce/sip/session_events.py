@@ -1,6 +1,10 @@
-"""What a user agent tells its user.  Every call ends with one CallFailed or one CallEnded."""
+"""What a user agent tells its user.
 
-from dataclasses import dataclass
+Every call ends with one CallFailed or one CallEnded.  Descriptions hold SRTP keys, so
+no event shows its own.
+"""
+
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,7 +26,7 @@ class CallProgress:
     session: "InviteSession"
     status: int
     reason: str
-    sdp: bytes | None
+    sdp: bytes | None = field(repr=False)
     "A preview of the answer; the one that counts comes with CallAnswered."
 
 
@@ -32,7 +36,7 @@ class CallAnswered:
 
     session: "InviteSession"
 
-    sdp: bytes | None
+    sdp: bytes | None = field(repr=False)
     """The answer to our offer.  None if it came in a CallProgress before, or if we made no
     offer: then SessionOffered follows with the peer's."""
 
@@ -43,7 +47,7 @@ class CallConfirmed:
 
     session: "InviteSession"
 
-    sdp: bytes | None
+    sdp: bytes | None = field(repr=False)
     "The answer, if ours was the offer."
 
 
@@ -53,7 +57,7 @@ class SessionOffered:
 
     session: "InviteSession"
 
-    sdp: bytes | None
+    sdp: bytes | None = field(repr=False)
     "None: the peer asks for an offer of ours; give it to accept()."
 
 
@@ -69,7 +73,7 @@ class OfferAnswered:
     """Our offer in a session was taken."""
 
     session: "InviteSession"
-    sdp: bytes
+    sdp: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ its transaction.  What a transaction user must know comes out as an event.
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..deadlines import Deadlines
 from ..errors import LocalError, ParseError
@@ -108,7 +108,7 @@ class Send:
     """
 
     hop: Hop
-    data: bytes
+    data: bytes = field(repr=False)  # SRTP keys and digests stand in it
     transaction: AnyTransaction | None = None
 
 

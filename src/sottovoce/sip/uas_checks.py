@@ -11,6 +11,7 @@ from .content import MULTIPART, SDP_TYPE, find_sdp
 from .grammar import is_token
 from .message import Request, Response
 from .parser import KNOWN_METHODS
+from .transport import Flow
 
 #: Who warns, in a Warning header of ours (section 20.43 allows a pseudonym).
 WARNING_AGENT: Final = "sottovoce"
@@ -85,7 +86,7 @@ def check_content(request: Request) -> None:
     raise Refusal(415, "Content-Type is not application/sdp", ("Accept", SDP_TYPE))
 
 
-def check_secure(request: Request, *, flow_secure: bool) -> None:
-    """403 for a ``sips`` request that came without TLS: its promise is broken already."""
-    if request.uri.secure and not flow_secure:
-        raise Refusal(403, "a sips request came without TLS")
+def check_secure(flow: Flow) -> None:
+    """403 for a request of a ``sips`` call that came without TLS: its promise is broken."""
+    if not flow.secure:
+        raise Refusal(403, "a request of a sips call came without TLS")

@@ -343,7 +343,8 @@ class UserAgent:
         if request.method == "BYE":
             raise Refusal(481, "no such call here")
         check_method(request, profile.allow)
-        check_secure(request, flow_secure=transaction.flow.secure)
+        if request.uri.secure:
+            check_secure(transaction.flow)
         self._check_merged(transaction, request)
         check_require(request, profile.supported)
         if request.method == "OPTIONS":

@@ -307,6 +307,15 @@ def test_challenged_bye_is_sent_again(bench: Bench) -> None:
 
 def test_no_secret_shows(bench: Bench) -> None:
     session, _ = bench.invite(credentials=credentials())
+    bench.receive(bench.request("INVITE", body=KEYS))
+    assert "abcd" not in repr(bench.events()) + repr(bench.agent._context)
+    other, invite = bench.invite()
+    bench.answer(invite, 200, body=KEYS)
+    events = bench.events()
+    assert events == [CallAnswered(other, KEYS)]
+    bench.sent()
+    bench.agent.invite("sip:b@h", local_uri="sip:a@h", hop=TLS, sdp=KEYS, now=0.0)
+    assert "abcd" not in repr(events) + repr(bench.element.take_sends())
     assert "correct horse" not in repr(session) + repr(vars(session)) + repr(bench.agent)
 
 
@@ -367,8 +376,8 @@ def test_call_that_is_not_answered_in_time_is_refused(
     fields = [("Expires", expires)] if expires else []
     bench.receive(bench.request("INVITE", *fields, body=OFFER))
     bench.events()
-    times = [at for at, name in bench.wait(200) if name == "480"]
-    assert times == [ends_at]
+    refused = [(at, name) for at, name in bench.wait(200) if name != "100"]
+    assert refused == [(ends_at, "487" if expires else "480")]
     (event,) = bench.events()
     assert isinstance(event, CallEnded)
 
@@ -467,6 +476,17 @@ def test_change_to_a_target_without_tls_is_refused_in_a_secure_call(bench: Bench
     assert bench.events() == []
     session.hang_up(0.0)
     assert bench.sent_request("BYE").request_uri == "sips:bob@h"
+
+
+def test_request_of_a_secure_call_that_comes_without_tls_is_refused(bench: Bench) -> None:
+    invite = bench.request("INVITE", uri="sips:alice@h", contact="<sips:bob@h>", body=OFFER)
+    bench.receive(invite)
+    session = bench.agent.sessions[0]
+    ack = bench.stand(session, invite)
+    bench.flow = TCP
+    bench.receive(bench.later(of_alice(ack), "BYE", 2))
+    assert bench.sent_response().status == 403
+    assert session.state is State.CONFIRMED
 
 
 def test_offer_before_ours_is_answered_waits(bench: Bench) -> None:

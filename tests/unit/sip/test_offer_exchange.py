@@ -261,6 +261,14 @@ def test_peers_change_that_is_never_acknowledged_ends_the_call(bench: Bench) -> 
     assert bench.events()[-1] == CallEnded(session, False, "no ACK came")
 
 
+def test_refusal_of_a_change_must_be_one(bench: Bench) -> None:
+    session, dialog = called(bench)
+    bench.receive(bench.later(dialog, "INVITE", 2, body=OFFER))
+    with pytest.raises(LocalError, match="refuses nothing"):
+        session.refuse(200, 0.0)
+    assert bench.sent() == []
+
+
 @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
 def test_refused_change_moves_no_target(bench: Bench, method: str) -> None:
     session, dialog = called(bench)
