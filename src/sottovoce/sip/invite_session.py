@@ -48,7 +48,8 @@ class InviteSession(CallParties):
     the time in monotonic seconds, and hears of it in events.  They raise, and change
     nothing:
 
-    * LocalError where the call's state does not allow what is asked,
+    * LocalError where the call's state does not allow what is asked, which the peer may
+      have changed before its event was read,
     * KeysInClear where a description holds SRTP keys and would travel without TLS.
     """
 
@@ -144,8 +145,9 @@ class InviteSession(CallParties):
     # What the user does with a call to us
 
     def ring(self, now: float) -> None:
-        """Tell the caller that it rings here."""
-        self._send_progress(180, None, now)
+        """Tell the caller that it rings here; nothing happens if it no longer does."""
+        if self.state is State.RINGING:
+            self._send_progress(180, None, now)
 
     def progress(self, sdp: bytes, now: float) -> None:
         """Send early media: a 183 with the answer, which the later 200 must repeat."""
@@ -191,7 +193,7 @@ class InviteSession(CallParties):
         self._schedule()
 
     def refuse(self, status: int, now: float, *, reason: str = "", warning: str = "") -> None:
-        """Refuse what SessionOffered brought; the session goes on as it was."""
+        """Refuse what SessionOffered brought; nothing happens if it is withdrawn."""
         _check_refuses(status)
         self._exchange.refuse(status, reason, warning, now)
         self._settle_exchange(now)

@@ -161,7 +161,6 @@ _ASKED_FOR = {
     Input.ACCEPT_INVITE: "there is no offer to accept",
     Input.ACCEPT_UPDATE: "there is no offer to accept",
     Input.ACCEPT_LATE_OFFER: "there is no offer to accept",
-    Input.REFUSE: "there is no offer to refuse",
 }
 
 
@@ -244,15 +243,10 @@ class OfferExchange:
         self._step(given, now)
 
     def refuse(self, status: int, reason: str, warning: str, now: float) -> None:
-        """Refuse the peer's offer; the session stays as it is.
-
-        Raises:
-            LocalError: There is none.
-
-        """
-        self._check_may(Input.REFUSE)
-        self._refusal = (status, reason, warning)
-        self._step(Input.REFUSE, now)
+        """Refuse the peer's offer, if there still is one; the session stays as it is."""
+        if (self.state, Input.REFUSE) in TABLE:
+            self._refusal = (status, reason, warning)
+            self._step(Input.REFUSE, now)
 
     def _check_may(self, given: Input) -> None:
         if (self.state, given) not in TABLE:

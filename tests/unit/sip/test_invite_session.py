@@ -336,16 +336,16 @@ def test_answer_raises_and_leaves_the_call_ringing_when_its_keys_would_show() ->
         assert invite.call_id == session.call_id
 
 
-@pytest.mark.parametrize("name", ["ring", "answer", "progress"])
+@pytest.mark.parametrize("name", ["answer", "progress"])
 def test_call_that_does_not_wait_cannot_be_answered(bench: Bench, name: str) -> None:
     session, invite = bench.call_in()
     bench.stand(session, invite)
-    arguments = (0.0,) if name == "ring" else (ANSWER, 0.0)
-    with pytest.raises(LocalError, match="does not wait"):
-        getattr(session, name)(*arguments)
     outgoing, _ = bench.invite()
-    with pytest.raises(LocalError, match="does not wait"):
-        getattr(outgoing, name)(*arguments)
+    for each in (session, outgoing):
+        with pytest.raises(LocalError, match="does not wait"):
+            getattr(each, name)(ANSWER, 0.0)
+        each.ring(0.0)
+    assert bench.sent() == []
 
 
 @pytest.mark.parametrize("status", [100, 200, 299, 700])
@@ -560,8 +560,8 @@ def test_call_of_us_is_of_no_use_in_a_state_it_has_left(bench: Bench) -> None:
     assert isinstance(session, InviteSession)
     with pytest.raises(LocalError, match="no offer"):
         session.accept(ANSWER, 0.0)
-    with pytest.raises(LocalError, match="no offer"):
-        session.refuse(488, 0.0)
+    session.refuse(488, 0.0)
+    assert bench.sent() == []
     session.hang_up(0.0)
     with pytest.raises(LocalError, match="does not stand"):
         session.offer(OFFER, 0.0)

@@ -354,6 +354,8 @@ def test_cancelled_change_is_withdrawn(bench: Bench) -> None:
     assert bench.events() == [OfferWithdrawn(session)]
     with pytest.raises(LocalError):
         session.accept(ANSWER, 0.0)
+    session.refuse(488, 0.0)
+    assert bench.sent() == []
     assert session.state is CallState.CONFIRMED
 
 
