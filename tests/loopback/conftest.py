@@ -60,7 +60,7 @@ class Office:
 
     def __init__(self, data: Path) -> None:
         self.data = data
-        self.passwords = {"alice": "alice-password-1", "bob": "bob-password-22"}
+        self.passwords = {"alice": "wonderland", "bob": "bob-password-22"}
         self.server: Server | None = None
         self.ports: dict[str, int] = {}
 

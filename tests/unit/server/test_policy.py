@@ -11,7 +11,7 @@ UDP = Flow(Transport.UDP, ("192.0.2.1", 5060), ("203.0.113.9", 5060))
 
 
 def binding(contact: str) -> Binding:
-    return Binding(contact=contact, params={}, call_id="c", cseq=1, expires_utc=9e9, flow="f")
+    return Binding(contact=contact, params=(), call_id="c", cseq=1, expires_utc=9e9, flow="f")
 
 
 @pytest.mark.rfc("rfc5630", 1, 2)
