@@ -86,7 +86,7 @@ class Element:
 
     def receive_datagram(self, data: bytes, flow: Flow, now: float) -> None:
         """Take one UDP datagram."""
-        if not data.strip(b"\r\n\0 "):  # keep-alives: RFC 5626 section 3.5.1, and four zeros
+        if not data.strip(b"\r\n\0 "):  # RFC 5626 section 3.5.1, or four zeros
             return
         self._receive_message(data, flow, now)
 
@@ -141,18 +141,12 @@ class Element:
 
     def _receive_response(self, response: Response, via: Via, flow: Flow, now: float) -> None:
         if response.body and not self._may_carry(response, flow):
-            # The peer has shown its keys already; using them would hide that.
+            # The peer has shown its keys already; using them would hide that.  The response
+            # itself goes on: whoever called then hangs up, for an answer without media.
             self._events.append(MessageRefused(flow, KEYS_IN_CLEAR))
-            response = Response(
-                488 if response.status >= 200 else 183,
-                "Not Acceptable Here",
-                [
-                    *(e for e in response.fields if not e[0].startswith(("content-", "warning"))),
-                    field("Warning", f'399 {WARNING_AGENT} "{KEYS_IN_CLEAR}"'),
-                    field("Content-Length", "0"),
-                ],
-                b"",
-            )
+            kept = [each for each in response.fields if not each[0].startswith("content-")]
+            warning = field("Warning", f'399 {WARNING_AGENT} "{KEYS_IN_CLEAR}"')
+            response = Response(response.status, response.reason, [*kept, warning])
         self.transactions.receive_response(response, via, flow, now)
 
     def _refuse(self, data: bytes, flow: Flow, error: ParseError) -> None:
