@@ -22,7 +22,7 @@ from .uri import SipUri, frozen_by_type
 # auth-param = auth-param-name EQUAL ( token / quoted-string ); bare values wider, as in the field
 _AUTH_VALUE = rf'{QUOTED_STRING}|[^\x00-\x20\x7f",]++'
 _AUTH_PARAMS = re.compile(
-    rf"(?:[ \t]*[{TOKEN_CHARACTERS}]++[ \t]*=[ \t]*(?:{_AUTH_VALUE})[ \t]*(?:,|\Z))++", re.DOTALL
+    rf"(?:[ \t]*[{TOKEN_CHARACTERS}]++[ \t]*=[ \t]*(?:{_AUTH_VALUE})[ \t]*(?:,|\Z))+", re.DOTALL
 ).fullmatch
 _EACH_AUTH_PARAM = re.compile(
     rf"([{TOKEN_CHARACTERS}]++)[ \t]*=[ \t]*({_AUTH_VALUE})", re.DOTALL

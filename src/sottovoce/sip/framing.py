@@ -10,7 +10,7 @@ _CRLF = b"\r\n"
 _EMPTY_LINE = b"\r\n\r\n"
 # Content-Length in any spelling, its value with folds.
 _CONTENT_LENGTH = re.compile(
-    rb"\r\n(?:content-length|l)[ \t]*:([^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*+)", re.IGNORECASE
+    rb"\r\n(?:content-length|l)[ \t]*:([^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*)", re.IGNORECASE
 )
 _MAX_LENGTH_DIGITS: Final = 10
 

@@ -13,8 +13,10 @@ from ..errors import LocalError, ParseError
 
 # token = 1*(alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "`" / "'" / "~" )
 TOKEN_CHARACTERS: Final = r"A-Za-z0-9\-.!%*_+`'~"  # noqa: S105 - no password
+# No group here or elsewhere is possessive, as in "(...)*+": the re module of Python 3.11.2,
+# which Debian 12 has, loses its place when such a group's last round fails half-way.
 # quoted-string = SWS DQUOTE *(qdtext / quoted-pair ) DQUOTE
-QUOTED_STRING: Final = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+QUOTED_STRING: Final = r'"[^"\\]*+(?:\\.[^"\\]*+)*"'
 
 # Wider than gen-value: tags and branches in the field hold "@", "=" and "/" too.
 PLAIN_VALUE: Final = r'[^\x00-\x20\x7f";,<>]++'
@@ -29,7 +31,7 @@ _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _NEEDS_QUOTED_PAIR = re.compile(r'["\\\x00-\x08\x0b-\x1f\x7f]')
 
 # A piece of a list: anything but the separator, with quoted strings and <...> whole.
-_COMMA_ITEM = re.compile(rf'(?:[^,"<>]++|{QUOTED_STRING}|<[^<>"]*+>)*+', re.DOTALL)
+_COMMA_ITEM = re.compile(rf'(?:[^,"<>]++|{QUOTED_STRING}|<[^<>"]*+>)*', re.DOTALL)
 
 # generic-param = token [ EQUAL gen-value ]; gen-value = token / host / quoted-string
 _PARAM = re.compile(
