@@ -368,15 +368,11 @@ class Node:
 
         Those for a UAS in our realm as well: with them the callee could guess passwords.
         """
-        if "proxy-authorization" not in request and "authorization" not in request:
-            return request
         realm = f'realm="{self._authenticator.realm}"'
-        kept = [
-            each
-            for each in request.fields
-            if each[0] not in ("proxy-authorization", "authorization") or realm not in each[1]
-        ]
-        return request.with_fields(kept)
+        for name in ("proxy-authorization", "authorization"):
+            if name in request:
+                request = request.without(name, holding=realm)
+        return request
 
     # Registrar
 

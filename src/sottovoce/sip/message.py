@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Self, TypeVar
 
 from ..errors import LocalError, ParseError
-from .field_names import canonical_name, wire_name
+from .field_names import COMMON_SPELLINGS, canonical_name, wire_name
 from .grammar import field_value, is_token, shown, split_items
 from .header_values import (
     CSeq,
@@ -76,7 +76,7 @@ class Message:
 
     def value(self, name: str) -> str | None:
         """Return the value of the first field of that name, None without one."""
-        line = self._index().get(canonical_name(name))
+        line = self._index().get(COMMON_SPELLINGS.get(name) or canonical_name(name))
         return None if line is None else field_value(line)
 
     def values(self, name: str) -> list[str]:
@@ -98,7 +98,7 @@ class Message:
         return [item for value in values for item in split_items(value)]
 
     def __contains__(self, name: str) -> bool:
-        return canonical_name(name) in self._index()
+        return (COMMON_SPELLINGS.get(name) or canonical_name(name)) in self._index()
 
     # Parsed headers
 
@@ -246,10 +246,11 @@ class Message:
         """
         return self._with_top_items(canonical_name(name), [])
 
-    def without(self, name: str) -> Self:
-        """Return a copy with no field of that name."""
+    def without(self, name: str, holding: str = "") -> Self:
+        """Return a copy with no field of that name, or with none whose line holds a text."""
         name = canonical_name(name)
-        return self._changed([old for old in self.fields if old[0] != name], name)
+        kept = [old for old in self.fields if old[0] != name or holding not in old[1]]
+        return self._changed(kept, name)
 
     # Writing
 
@@ -264,12 +265,10 @@ class Message:
             return self._raw
         lines = [line for _, line in self.fields]
         length = str(len(self.body))
-        found = self._index().get("content-length")
-        if found is None:
-            lines.append(f"Content-Length: {length}")
-        elif field_value(found) != length:
+        length_line = f"Content-Length: {length}"
+        if length_line not in lines and self.value("content-length") != length:
             kept = [line for name, line in self.fields if name != "content-length"]
-            lines = [*kept, f"Content-Length: {length}"]
+            lines = [*kept, length_line]
         head = "\r\n".join((self.start_line, *lines, "", ""))
         return head.encode("utf-8", "surrogateescape") + self.body
 
@@ -290,17 +289,16 @@ class Message:
         for at, (found, line) in enumerate(fields):
             if found == name and (old := split_items(field_value(line))):
                 items = items + old[1:]
-                new = [field(wire_name(name), ", ".join(items))] if items else []
+                # Not through field(), which checks: items read from a message are clean, and
+                # a quoted NUL in a Via is no mistake of ours.
+                new = [(name, f"{wire_name(name)}: {', '.join(items)}")] if items else []
                 return self._changed([*fields[:at], *new, *fields[at + 1 :]], name)
         raise ParseError(f"{wire_name(name)}: missing")
 
     def _index(self) -> dict[str, str]:
         first = self._first
         if first is None:
-            first = {}
-            for name, line in self.fields:
-                first.setdefault(name, line)
-            self._first = first
+            first = self._first = dict(reversed(self.fields))
         return first
 
     def _parse(self, name: str, parse: Callable[[str], _Value]) -> _Value:
