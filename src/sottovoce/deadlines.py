@@ -9,6 +9,15 @@ Key = TypeVar("Key", bound=Hashable)
 _COMPACT_OVER = 64  # stale entries are swept when they outnumber the live ones beyond this
 
 
+def earliest(*times: float | None) -> float | None:
+    """The first of several deadlines, some of which there may not be."""
+    first: float | None = None
+    for each in times:
+        if each is not None and (first is None or each < first):
+            first = each
+    return first
+
+
 class Deadlines(Generic[Key]):
     """Remember at most one deadline a key.
 

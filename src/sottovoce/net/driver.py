@@ -12,6 +12,7 @@ from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ..deadlines import earliest
 from ..errors import Error, LocalError, SettingsError, Unreachable
 from ..sip.element import CloseFlow, Element, ElementEvent
 from ..sip.transactions import Send
@@ -410,9 +411,7 @@ class Driver:
         self._loop.call_soon(self.pump)
 
     def _set_timer(self) -> None:
-        due_at = min(
-            _present(self.element.next_deadline(), self._core.next_deadline()), default=None
-        )
+        due_at = earliest(self.element.next_deadline(), self._core.next_deadline())
         timer = self._timer
         if due_at is None or (timer is not None and timer.when() <= due_at):
             return  # a timer that fires too early finds nothing due, and is set anew
@@ -455,10 +454,6 @@ class Driver:
         self._connections.clear()
         self._opening.clear()
         self._udp.clear()
-
-
-def _present(*times: float | None) -> list[float]:
-    return [each for each in times if each is not None]
 
 
 def _unreachable(target: Target, error: Exception) -> Unreachable:

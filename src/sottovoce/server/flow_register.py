@@ -10,15 +10,15 @@ import base64
 import binascii
 import hashlib
 import hmac
-from dataclasses import dataclass
 
 from ..sip.transport import Flow, Transport
+from ..sip.uri import frozen_by_type
 
 _TAG_BYTES = 12  # 96 bits: a forger has one guess a request
 _MAX_TOKEN_CHARACTERS = 400
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_by_type
 class FlowPair:
     """The two flows of a dialog, by name: the caller's and the callee's."""
 

@@ -5,9 +5,9 @@ The order of the questions is that of RFC 3261 section 16.3 to 16.5.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+from ..deadlines import earliest
 from ..errors import ParseError, RemoteError
 from ..pki.identity import canonical_domain
 from ..secret import Secret
@@ -21,11 +21,11 @@ from ..sip.transactions import (
     AckReceived,
     CancelReceived,
     RequestReceived,
-    ResponseFailed,
+    ResponseReceived,
     StrayResponse,
 )
 from ..sip.transport import Flow, host_port
-from ..sip.uri import SipUri
+from ..sip.uri import SipUri, frozen_by_type
 from ..sip.user_agent import UserAgent
 from ..store.interface import AccountStore
 from .flow_register import FlowPair, FlowRegister
@@ -47,7 +47,7 @@ RESTART_S: Final = 5
 BUILT_IN_NUMBERS: Final = frozenset({"echo", "music", "clock"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_by_type
 class Route:
     """A request with our own Route entries taken out, and what their tokens said."""
 
@@ -105,6 +105,8 @@ class Node:
     def receive_event(self, event: ElementEvent, now: float) -> None:
         """Take one event of the element."""
         match event:
+            case ResponseReceived():  # first, for most events are of this kind
+                _ = self._proxy.receive_event(event, now) or self._hand_to_user_agent(event, now)
             case RequestReceived(transaction, request):
                 self._receive_request(transaction, request, now)
             case AckReceived(request, flow):
@@ -114,8 +116,6 @@ class Node:
             case StrayResponse(response, flow):
                 # RFC 6026 section 8.9 ended the stateless forwarding of these.
                 log.debug("< %s stray %d dropped", flow, response.status)
-            case CancelReceived() | ResponseFailed():
-                _ = self._proxy.receive_event(event, now) or self._hand_to_user_agent(event, now)
             case _:
                 _ = self._proxy.receive_event(event, now) or self._hand_to_user_agent(event, now)
 
@@ -437,9 +437,8 @@ class Node:
 
     def next_deadline(self) -> float | None:
         """When to call :meth:`handle_timer`."""
-        deadlines = (
+        return earliest(
             self._proxy.next_deadline(),
             self._user_agent.next_deadline(),
             self._location.next_deadline(),
         )
-        return min((each for each in deadlines if each is not None), default=None)

@@ -102,8 +102,8 @@ class Element:
         except ParseError as error:
             self._refuse_stream(flow, error)
             return
-        for _ in range(framer.take_pings()):
-            self._sends.append(Send(flow, b"\r\n"))  # RFC 5626 section 4.4.1: the pong
+        if pings := framer.take_pings():
+            self._sends += [Send(flow, b"\r\n")] * pings  # RFC 5626 section 4.4.1: the pongs
 
     def _refuse_stream(self, flow: Flow, error: ParseError) -> None:
         """Where the next message starts is unknown: nothing more can be read."""
@@ -324,7 +324,9 @@ def _with_source(via: Via, flow: Flow) -> Via:
     host, port = flow.remote
     params = via.params
     if "rport" in params:  # RFC 3581 section 4: also when both equal what the Via says
-        return replace(via, params=params | {"rport": str(port), "received": host})
-    if via.host.lower() == host.lower() and "received" not in params:
+        params = params | {"rport": str(port), "received": host}
+    elif via.host.lower() == host.lower() and "received" not in params:
         return via
-    return replace(via, params=params | {"received": host})
+    else:
+        params = params | {"received": host}
+    return Via(via.transport, via.host, via.port, params)

@@ -54,11 +54,11 @@ class StreamFramer:
 
         """
         buffer = self._buffer
+        if not buffer:
+            return None
         if not self._needed_bytes:
-            if buffer[:1] == b"\r":
+            if buffer.startswith(_CRLF[:1]):
                 self._take_keep_alives()
-            if not buffer:
-                return None
             end = buffer.find(_EMPTY_LINE, self._scanned_bytes)
             if end < 0 or end > MAX_HEAD_BYTES:
                 if len(buffer) > MAX_HEAD_BYTES + len(_EMPTY_LINE):
@@ -66,7 +66,7 @@ class StreamFramer:
                 self._scanned_bytes = max(0, len(buffer) - len(_EMPTY_LINE) + 1)
                 return None
             self._after_crlf = False
-            self._needed_bytes = end + len(_EMPTY_LINE) + _content_length(bytes(buffer[:end]))
+            self._needed_bytes = end + len(_EMPTY_LINE) + _content_length(buffer, end)
         needed = self._needed_bytes
         if len(buffer) < needed:
             return None
@@ -110,9 +110,9 @@ class StreamFramer:
         self._scanned_bytes = 0
 
 
-def _content_length(head: bytes) -> int:
+def _content_length(buffer: bytearray, head_bytes: int) -> int:
     """Read the one Content-Length of a message on a stream (section 20.14)."""
-    values = _CONTENT_LENGTH.findall(head)
+    values = _CONTENT_LENGTH.findall(buffer, 0, head_bytes)
     if len(values) != 1:
         raise ParseError(f"Content-Length stands {len(values)} times, needed once on a stream")
     digits = values[0].strip(b" \t\r\n")

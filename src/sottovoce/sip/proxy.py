@@ -6,7 +6,6 @@ branch, and chooses what the caller hears.  It never looks into a body.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from ..deadlines import Deadlines
@@ -25,6 +24,7 @@ from .transactions import (
     TransportFailed,
 )
 from .transport import Hop
+from .uri import frozen_by_type
 
 DEFAULT_MAX_FORWARDS: Final = 70  # section 8.1.1.6
 #: Branches of one request: an account's phones, and no lever for a flood.
@@ -38,7 +38,7 @@ ProxyEvent = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_by_type
 class ForwardingTarget:
     """One place to send a request to."""
 
@@ -160,11 +160,9 @@ class Proxy:
                 return False
             self._cancel_pending(context, now)
             return True
-        if isinstance(event, ResponseFailed):
-            return isinstance(event.transaction.owner, ResponseContext)
         branch = event.transaction.owner
         if not isinstance(branch, Branch):
-            return False
+            return isinstance(branch, ResponseContext)
         if isinstance(event, ResponseReceived):
             self._receive_response(branch, event.response, now)
         elif isinstance(event, TransactionTimedOut):
@@ -271,7 +269,7 @@ def _forwarded_fields(request: Request) -> list[Field]:
     left = request.max_forwards
     if left is None:
         return [field("Max-Forwards", str(DEFAULT_MAX_FORWARDS)), *request.fields]
-    counted = field("Max-Forwards", str(left - 1))
+    counted = ("max-forwards", f"Max-Forwards: {left - 1}")
     return [counted if each[0] == "max-forwards" else each for each in request.fields]
 
 

@@ -207,15 +207,15 @@ class ServerTransaction:
     def handle_timer(self, now: float) -> None:
         """Fire every timer due at or before ``now``, earliest first."""
         while self._due_at:
-            timer, at = min(self._due_at.items(), key=lambda item: item[1])
-            if at > now:
+            timer = min(self._due_at, key=self._due_at.__getitem__)
+            if self._due_at[timer] > now:
                 return
             del self._due_at[timer]
             self._step(timer, now)
 
     def next_deadline(self) -> float | None:
         """When to call :meth:`handle_timer`, or None if nothing is pending."""
-        return min(self._due_at.values(), default=None)
+        return min(self._due_at.values()) if self._due_at else None
 
     def take_outcome(self) -> list[Action]:
         """Hand over what the user must be told: PASS_ACK_UP or one of the reports."""
@@ -232,7 +232,8 @@ class ServerTransaction:
         if entered is not self.state:
             self.state = entered
             live = self._live[entered]
-            self._due_at = {timer: at for timer, at in self._due_at.items() if timer in live}
+            for timer in self._due_at.keys() - live:
+                del self._due_at[timer]
 
     def _act(self, action: Action, now: float) -> None:
         match action:

@@ -6,7 +6,7 @@ its transaction.  What a transaction user must know comes out as an event.
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ..deadlines import Deadlines
 from ..errors import LocalError, ParseError
@@ -17,6 +17,7 @@ from .message import Request, Response
 from .server_transaction import ServerTransaction
 from .timers import RFC3261_TIMERS, TimerValues
 from .transport import Flow, Hop, Target, Transport
+from .uri import frozen_by_type
 
 MAGIC_COOKIE = "z9hG4bK"  # RFC 3261 section 8.1.1.7
 
@@ -25,7 +26,7 @@ MAGIC_COOKIE = "z9hG4bK"  # RFC 3261 section 8.1.1.7
 MAX_TRANSACTIONS = 100_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_by_type
 class RequestReceived:
     """A new request.  Its user must answer the transaction, once, finally."""
 
@@ -33,14 +34,14 @@ class RequestReceived:
     request: Request
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_by_type
 class CancelReceived:
     """A CANCEL; it has been answered 200 here.  The INVITE is for the user to end."""
 
     invite: ServerTransaction
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_by_type
 class AckReceived:
     """An ACK for a 2xx: it belongs to no transaction but to a dialog."""
 
@@ -48,7 +49,7 @@ class AckReceived:
     flow: Flow
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_by_type
 class ResponseReceived:
     """A response that the user of this client transaction must see."""
 
@@ -56,14 +57,14 @@ class ResponseReceived:
     response: Response
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_by_type
 class TransactionTimedOut:
     """No answer came; treat as a 408 (section 8.1.3.1)."""
 
     transaction: ClientTransaction
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_by_type
 class TransportFailed:
     """The request could not be sent, or its flow is gone; treat as a 503 (section 8.1.3.1)."""
 
@@ -71,14 +72,14 @@ class TransportFailed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_by_type
 class ResponseFailed:
     """A final response was never acknowledged, or its flow is gone."""
 
     transaction: ServerTransaction
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_by_type
 class StrayResponse:
     """A response that fits no transaction (section 16.7 item 1; a UA discards it)."""
 
@@ -100,7 +101,7 @@ TransactionEvent = (
 AnyTransaction = ClientTransaction | ServerTransaction
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_by_type
 class Send:
     """Bytes for the transport.
 
@@ -320,7 +321,7 @@ class Transactions:
             for data in transaction.sends:
                 self._sends.append(Send(transaction.hop, data, transaction))
             transaction.sends.clear()
-        for outcome in transaction.take_outcome():
+        for outcome in transaction.take_outcome() if transaction.outcome else ():
             if outcome is client_transaction.Action.PASS_UP and response is not None:
                 self._events.append(ResponseReceived(transaction, response))
             elif outcome is client_transaction.Action.REPORT_TIMEOUT:
@@ -341,7 +342,7 @@ class Transactions:
             for data in transaction.sends:
                 self._sends.append(Send(transaction.reply_flow, data, transaction))
             transaction.sends.clear()
-        for _ in transaction.take_outcome():
+        for _ in transaction.take_outcome() if transaction.outcome else ():
             self._events.append(ResponseFailed(transaction))
         due_at = transaction.next_deadline()
         if due_at is not None and due_at <= now:
