@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from .output import one_line, stderr_console
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from ..phone import Call
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -55,31 +57,35 @@ class CallScreen:
     def _who(self) -> str:
         return one_line(self._call.remote_uri)
 
-    def _line(self) -> str:
+    def _line(self) -> "Text":
+        from rich.text import Text
+
         call, statistics = self._call, self._call.statistics
         minutes, seconds = divmod(int(call.duration_s), 60)
         levels = ""
         if statistics is not None:
             levels = f"in {meter(statistics.level_in_dbov)} out {meter(statistics.level_out_dbov)}"
-        return (
-            f"{call.state.value:<12} {minutes}:{seconds:02}  {self._who()}  {levels}  "
-            f"{padlocks(call)}"
+        line = (
+            f"{call.state.value:<11} {minutes}:{seconds:02}  {levels}  {padlocks(call, short=True)}"
         )
+        return Text(f"{line}  {self._who()}", no_wrap=True, overflow="ellipsis")
 
 
-def padlocks(call: "Call") -> str:
+def padlocks(call: "Call", *, short: bool = False) -> str:
     """Signalling and media, each with its padlock; an open one is said in words, too."""
     security = call.security
-    tls = security.signalling
-    signalling = f"🔒 signalling {tls.tls_version}" if tls else "🔓 signalling IN CLEAR"
+    tls, suite = security.signalling, security.media_suite
+    signalling = "🔓 signalling IN CLEAR"
+    if tls is not None:
+        signalling = f"🔒 {tls.tls_version}" if short else f"🔒 signalling {tls.tls_version}"
     if call.statistics is None:
         return f"{signalling}  no sound yet"
-    if security.media_suite is None:
+    if suite is None:
         media = "🔓 sound IN CLEAR"
     elif security.media_protected:
-        media = f"🔒 sound {security.media_suite}"
+        media = "🔒 SRTP" if short else f"🔒 sound {suite}"
     else:
-        media = f"🔓 sound {security.media_suite}, KEYS IN CLEAR"
+        media = f"🔓 sound {suite}, KEYS IN CLEAR"
     return f"{signalling}  {media}"
 
 

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import os
+import shutil
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -152,10 +154,11 @@ def _greet(server: "Server", first_start: "FirstStart | None") -> None:
         return
     host, _, port = secure.removeprefix("tls:").rpartition(":")
     host = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host  # noqa: S104
+    program = "sottovoce" if shutil.which("sottovoce") else sys.argv[0]
     trust = f" --ca {ca}" if ca is not None else ""
     out.print("\nTry it from another terminal (it speaks back what you say):\n")
     out.print(
-        f"  sottovoce call sips:echo@{domain} --account sips:alice@{domain} \\\n"
+        f"  {program} call sips:echo@{domain} --account sips:alice@{domain} \\\n"
         f'      --outbound-proxy "{host}:{port};transport=tls"{trust} --duration 5\n',
         markup=False,
         soft_wrap=True,
