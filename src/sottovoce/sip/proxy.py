@@ -53,25 +53,42 @@ class ForwardingTarget:
 class Branch:
     """One copy of a request, on its way to one target."""
 
-    __slots__ = ("cancelled", "context", "final", "provisional", "transaction")
+    __slots__ = ("cancelled", "context", "provisional", "transaction")
 
     def __init__(self, context: "ResponseContext") -> None:
         self.context = context
-        self.transaction: ClientTransaction | None = None
+        self.transaction: ClientTransaction | None = None  # None again once it has an answer
         self.provisional = False
         self.cancelled = False
-        self.final: Response | None = None
 
 
 class ResponseContext:
-    """A forwarded request and all its branches (section 16.7)."""
+    """A forwarded request and all its branches (section 16.7).
 
-    __slots__ = ("branches", "done", "server")
+    What is over is let go of at once, so that no circle of references is left: those wait
+    for the garbage collector, which took about 100 µs of each call.
+    """
+
+    __slots__ = ("done", "finals", "pending", "server")
 
     def __init__(self, server: ServerTransaction) -> None:
         self.server = server
-        self.branches: list[Branch] = []
+        self.pending: list[Branch] = []  # have no final response yet
+        self.finals: list[Response] = []
         self.done = False  # a final response has gone back
+
+    def end_branch(self, branch: Branch, final: Response) -> None:
+        """Keep what a branch ended with."""
+        branch.transaction = None
+        if branch in self.pending:
+            self.pending.remove(branch)
+            self.finals.append(final)
+
+    def finish(self) -> None:
+        """A final response goes back: no CANCEL is for us any more."""
+        self.done = True
+        self.finals.clear()
+        self.server.owner = None
 
 
 class Proxy:
@@ -114,7 +131,7 @@ class Proxy:
         mark = loop_mark(request)
         for target in targets[:MAX_BRANCHES]:
             branch = Branch(context)
-            context.branches.append(branch)
+            context.pending.append(branch)
             self._send(branch, request, fields, target, mark, now)
         self._conclude(context, now)
 
@@ -137,7 +154,8 @@ class Proxy:
             )
         except KeysInClear:
             warning = f'399 {WARNING_AGENT} "{KEYS_IN_CLEAR}"'
-            branch.final = self._local(branch.context, 488, [("Warning", warning)])
+            context = branch.context
+            context.end_branch(branch, self._local(context, 488, [("Warning", warning)]))
             return
         if request.method == "INVITE":
             self._timer_c.set(branch, now + self._timers.c_s)
@@ -188,9 +206,9 @@ class Proxy:
                 self._respond(context, back, now)
             return
         self._timer_c.set(branch, None)
-        branch.final = back
+        context.end_branch(branch, back)
         if status < 300:
-            context.done = True
+            context.finish()
             self._respond(context, back, now)
             self._cancel_pending(context, now)
             return
@@ -200,7 +218,7 @@ class Proxy:
 
     def _note_provisional(self, branch: Branch, now: float) -> None:
         branch.provisional = True
-        if branch.final is not None or branch.transaction is None:
+        if branch.transaction is None:
             return
         if branch.cancelled:  # the CANCEL had to wait for this (section 9.1)
             self._element.cancel(branch.transaction, now)
@@ -209,9 +227,10 @@ class Proxy:
 
     def _end_branch(self, branch: Branch, status: int, now: float) -> None:
         self._timer_c.set(branch, None)
-        if branch.final is None:
-            branch.final = self._local(branch.context, status)
-            self._conclude(branch.context, now)
+        context = branch.context
+        if branch in context.pending:
+            context.end_branch(branch, self._local(context, status))
+            self._conclude(context, now)
 
     def _respond(self, context: ResponseContext, response: Response, now: float) -> None:
         try:
@@ -223,19 +242,18 @@ class Proxy:
     def _cancel_pending(self, context: ResponseContext, now: float) -> None:
         if context.server.request.method != "INVITE":
             return
-        for branch in context.branches:
-            if branch.final is None and not branch.cancelled and branch.transaction is not None:
+        for branch in context.pending:
+            if not branch.cancelled and branch.transaction is not None:
                 branch.cancelled = True
                 if branch.provisional:
                     self._element.cancel(branch.transaction, now)
 
     def _conclude(self, context: ResponseContext, now: float) -> None:
         """Answer with the best response once every branch has one (section 16.7 item 6)."""
-        finals = [branch.final for branch in context.branches]
-        if context.done or not all(finals):
+        if context.done or context.pending:
             return
-        context.done = True
-        best = best_response([final for final in finals if final is not None])
+        best = best_response(context.finals)
+        context.finish()
         if best.status == 503:  # it says that one server is busy, not that the callee is
             best = self._local(context, 500)
         elif best.status == 408 and context.server.request.method != "INVITE":

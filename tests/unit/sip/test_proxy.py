@@ -1,14 +1,17 @@
 """RFC 3261 section 16, on a real element over flows made up here."""
 
+import gc
 import itertools
 from collections.abc import Callable
 
 import pytest
 
+from sottovoce.sip.client_transaction import ClientTransaction
 from sottovoce.sip.element import Element
 from sottovoce.sip.message import Request, Response
 from sottovoce.sip.parser import parse_message
 from sottovoce.sip.proxy import ForwardingTarget, Proxy, best_response, has_looped
+from sottovoce.sip.server_transaction import ServerTransaction
 from sottovoce.sip.transactions import RequestReceived, Send
 from sottovoce.sip.transport import Flow, Transport
 
@@ -237,6 +240,31 @@ def test_timer_c_ends_a_call_that_rings_for_ever() -> None:
 
     bench.wait(11)
     assert bench.sent_to(BOB) == ["CANCEL"]
+
+
+@pytest.mark.parametrize("statuses", [(200, 487), (486, 404), (603, 487)])
+def test_a_call_that_is_over_is_freed_without_the_garbage_collector(
+    statuses: tuple[int, int],
+) -> None:
+    def alive() -> int:
+        kinds = ClientTransaction, ServerTransaction, Request, Response
+        return sum(isinstance(each, kinds) for each in gc.get_objects())
+
+    bench = Bench(BOB, BOBS_OTHER)
+    gc.collect()
+    before = alive()
+    gc.disable()
+    try:
+        phones = call(bench)
+        for (flow, request), status in zip(phones.items(), statuses, strict=True):
+            bench.receive(answer(request, 180), flow)
+            bench.receive(answer(request, status), flow)
+        del phones, request
+        bench.wait(200)
+        bench.sent()
+        assert alive() == before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.rfc("rfc3261-registrar-proxy", 19)
