@@ -11,7 +11,8 @@ from ..errors import AuthenticationFailed, CallFailed, Error, LocalError, Reques
 from ..net.driver import Driver
 from ..net.tls import TlsSecurity, client_context
 from ..sip.digest_client import DigestClient
-from ..sip.element import Element, ElementEvent
+from ..sip.element import Element, ElementEvent, KeepAliveReceived
+from ..sip.keep_alive import KeepAlive
 from ..sip.registration import Registration
 from ..sip.session_events import (
     Registered,
@@ -72,6 +73,7 @@ class ServerConnection:
         self._registration: Registration | None = None
         self._settled: asyncio.Future[None] | None = None
         self._return: asyncio.Task[None] | None = None
+        self._keep_alive: KeepAlive | None = None
         self._closing = False
 
     @property
@@ -111,6 +113,8 @@ class ServerConnection:
         log.info("= connected to %s", target)
         self._settled = self._loop.create_future()
         now = self._loop.time()
+        reliable = self._flow.transport.reliable
+        self._keep_alive = KeepAlive(random.random, now) if reliable else None
         if old is not None:  # registers anew by itself
             self.agent.replace_flow(old, self._flow, now, contact=self.contact)
         if self._registers and self._registration is None:
@@ -148,6 +152,10 @@ class ServerConnection:
 
     def receive_event(self, event: ElementEvent, now: float) -> None:
         """Take one event of the element."""
+        if isinstance(event, KeepAliveReceived):
+            if self._keep_alive is not None and event.flow == self._flow:
+                self._keep_alive.receive_pong(now)
+            return
         self.agent.receive_event(event, now)
         self._hand_events_on()
 
@@ -155,10 +163,20 @@ class ServerConnection:
         """Fire what is due."""
         self.agent.handle_timer(now)
         self._hand_events_on()
+        if self._keep_alive is not None and self._flow is not None:
+            self._keep_alive.handle_timer(now)
+            for ping in self._keep_alive.take_sends():
+                self._driver.element.send_keep_alive(ping, self._flow)
+            if self._keep_alive.next_event() is not None:
+                self._driver.close_flow(self._flow)
 
     def next_deadline(self) -> float | None:
         """When to call :meth:`handle_timer`."""
-        return self.agent.next_deadline()
+        times = (
+            self.agent.next_deadline(),
+            self._keep_alive.next_deadline() if self._keep_alive else None,
+        )
+        return min((each for each in times if each is not None), default=None)
 
     def connection_lost(self, flow: Flow, reason: str, now: float) -> None:
         """Come back; calls go on, for their sound takes another way."""
@@ -166,6 +184,7 @@ class ServerConnection:
         self._hand_events_on()
         if flow != self._flow or self._closing:
             return
+        self._keep_alive = None
         log.warning("connection to the server lost: %s", reason)
         self.registered.clear()
         self._settle(Unreachable(503, f"connection lost: {reason}"))

@@ -13,7 +13,7 @@ from ..pki.identity import canonical_domain
 from ..secret import Secret
 from ..sip import registrar
 from ..sip.digest import Algorithm, Authenticator, Outcome
-from ..sip.element import Element, ElementEvent, MessageRefused
+from ..sip.element import Element, ElementEvent, KeepAliveReceived, MessageRefused
 from ..sip.message import Request, Response
 from ..sip.proxy import ForwardingTarget, Proxy, has_looped
 from ..sip.server_transaction import ServerTransaction
@@ -116,6 +116,8 @@ class Node:
             case StrayResponse(response, flow):
                 # RFC 6026 section 8.9 ended the stateless forwarding of these.
                 log.debug("< %s stray %d dropped", flow, response.status)
+            case KeepAliveReceived():
+                pass  # we ping nobody
             case _:
                 _ = self._proxy.receive_event(event, now) or self._hand_to_user_agent(event, now)
 

@@ -43,7 +43,17 @@ class MessageRefused:
     reason: str
 
 
-ElementEvent = TransactionEvent | MessageRefused
+@dataclass(frozen=True, slots=True)
+class KeepAliveReceived:
+    """The peer of a stream sent CRLFs between messages: it is there (RFC 5626 section 4.4.1).
+
+    The pongs of two of our pings look like a ping of the peer's own, so both count.
+    """
+
+    flow: Flow
+
+
+ElementEvent = TransactionEvent | MessageRefused | KeepAliveReceived
 
 
 class KeysInClear(LocalError):
@@ -104,6 +114,8 @@ class Element:
             return
         if pings := framer.take_pings():
             self._sends += [Send(flow, b"\r\n")] * pings  # RFC 5626 section 4.4.1: the pongs
+        if framer.take_pongs() or pings:
+            self._events.append(KeepAliveReceived(flow))
 
     def _refuse_stream(self, flow: Flow, error: ParseError) -> None:
         """Where the next message starts is unknown: nothing more can be read."""
@@ -205,6 +217,11 @@ class Element:
         branch = branch or self.transactions.new_branch()
         request = request.with_top("Via", self._via(hop, branch))
         return self.transactions.send_request(request, hop, owner, now, branch=branch)
+
+    def send_keep_alive(self, data: bytes, flow: Flow) -> None:
+        """Send octets that stand between messages."""
+        self._collect_transaction_sends()
+        self._sends.append(Send(flow, data))
 
     def send_ack(self, ack: Request, hop: Hop) -> None:
         """Send the ACK for a 2xx: outside any transaction (section 13.2.2.4)."""
