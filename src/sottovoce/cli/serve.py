@@ -101,13 +101,14 @@ def serve(
 async def _run(
     settings: "ServeSettings", data: Path, first_start: "FirstStart | None", *, json: bool
 ) -> int:
-    from ..server.runtime import Server
+    from ..server.runtime import Server, calm_garbage_collector
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     server = await Server.start(settings, data)
+    calm_garbage_collector()
     try:
         if json:
             document: dict[str, object] = {

@@ -1,6 +1,7 @@
 """A running server: settings, certificates, accounts, sockets, and a clean end."""
 
 import asyncio
+import gc
 import logging
 import os
 import secrets
@@ -37,6 +38,10 @@ DEMO_USERS = ("alice", "bob")
 #: reply is still unread resets the connection, and the peer may lose what was said.
 _GRACE_S = 0.2
 USER_AGENT = "Sottovoce"
+#: New objects, and collections of the generation before, that make the garbage collector
+#: look through each generation.  With Python's own (700, 10, 10) it takes about 100 µs of
+#: each call, and finds nothing: calls and messages leave no circles of references behind.
+COLLECTOR_THRESHOLDS = (10_000, 20, 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +197,16 @@ class Server:
 
     def _pump(self) -> None:
         self.driver.pump()
+
+
+def calm_garbage_collector() -> None:
+    """Make collections rare, and blind to what the start made: it stays for ever.
+
+    For a process that only serves; :meth:`Server.start` leaves this to the program.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
 
 
 def load_certificate(settings: ServeSettings, data: Path) -> ServerCertificate:
