@@ -15,8 +15,8 @@ WAIT_S = 10
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keep_alive, "MIN_INTERVAL_S", 0.05)
-    monkeypatch.setattr(keep_alive, "MAX_INTERVAL_S", 0.1)
+    monkeypatch.setattr(keep_alive, "SHORTEST_GAP_S", 0.05)
+    monkeypatch.setattr(keep_alive, "LONGEST_GAP_S", 0.1)
     monkeypatch.setattr(keep_alive, "PONG_TIMEOUT_S", 0.3)
 
 

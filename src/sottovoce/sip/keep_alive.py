@@ -11,8 +11,8 @@ from enum import Enum, auto
 
 PING = b"\r\n\r\n"
 #: Section 4.4: pings on a stream, when the server names no time of its own.
-MIN_INTERVAL_S = 95.0
-MAX_INTERVAL_S = 120.0
+SHORTEST_GAP_S = 95.0
+LONGEST_GAP_S = 120.0
 #: Section 4.4.1: after that long without a pong the flow has failed.
 PONG_TIMEOUT_S = 10.0
 
@@ -46,14 +46,14 @@ class KeepAlive:
         self._answers = False
         self._sends: list[bytes] = []
         self._events: deque[FlowFailed] = deque()
-        self._due_at = now + self._interval_s()
+        self._due_at = now + self._gap_s()
 
     def receive_pong(self, now: float) -> None:
         """Take the peer's answer."""
         self._answers = True
         if self._state is _State.PINGED:
             self._state = _State.WAITING
-            self._due_at = now + self._interval_s()
+            self._due_at = now + self._gap_s()
 
     def handle_timer(self, now: float) -> None:
         """Ping, or give the flow up."""
@@ -65,7 +65,7 @@ class KeepAlive:
             return
         self._state = _State.PINGED
         self._sends.append(PING)
-        self._due_at = now + (PONG_TIMEOUT_S if self._answers else self._interval_s())
+        self._due_at = now + (PONG_TIMEOUT_S if self._answers else self._gap_s())
 
     def next_deadline(self) -> float | None:
         """When to call :meth:`handle_timer`; None once the flow has failed."""
@@ -80,5 +80,5 @@ class KeepAlive:
         """Hand over the oldest event, or None."""
         return self._events.popleft() if self._events else None
 
-    def _interval_s(self) -> float:
-        return MIN_INTERVAL_S + (MAX_INTERVAL_S - MIN_INTERVAL_S) * self._random()
+    def _gap_s(self) -> float:
+        return SHORTEST_GAP_S + (LONGEST_GAP_S - SHORTEST_GAP_S) * self._random()

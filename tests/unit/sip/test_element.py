@@ -8,6 +8,7 @@ from sottovoce.sip.element import (
     KEYS_IN_CLEAR,
     CloseFlow,
     Element,
+    KeepAliveReceived,
     KeysInClear,
     MessageRefused,
 )
@@ -240,15 +241,15 @@ def test_messages_are_found_in_a_stream_however_it_is_cut() -> None:
     told = [
         event for at in range(len(data)) for event in receive(under_test, data[at : at + 1], TCP)
     ]
-    assert [type(event) for event in told] == [RequestReceived] * 3
+    assert [type(event) for event in told] == [KeepAliveReceived, *[RequestReceived] * 3]
 
 
 @pytest.mark.rfc("rfc5626-3581", 1, 2)
 def test_ping_on_a_stream_gets_its_pong() -> None:
     under_test = element()
-    assert receive(under_test, b"\r\n\r\n", TLS) == []
+    assert receive(under_test, b"\r\n\r\n", TLS) == [KeepAliveReceived(TLS)]
     assert under_test.take_sends() == [Send(TLS, b"\r\n")]
-    assert receive(under_test, b"\r\n", TLS) == []
+    assert receive(under_test, b"\r\n", TLS) == [KeepAliveReceived(TLS)]
     assert under_test.take_sends() == []
 
 
