@@ -152,7 +152,9 @@ def parse_number(text: str, limit: int) -> int:
         ParseError: Not digits only, or over the limit.
 
     """
-    number = _decimal(text)
+    if not (text.isdigit() and text.isascii()):
+        raise ParseError(f"{shown(text)} is not a number")
+    number = int(text) if len(text) <= _SIGNIFICANT_DIGITS else _long_decimal(text)
     if number > limit:
         raise ParseError(f"{shown(text)} is over {limit}")
     return number
@@ -167,16 +169,14 @@ def parse_delta_seconds(text: str) -> int:
         ParseError: Not digits only.
 
     """
-    return min(_decimal(text), MAX_DELTA_SECONDS)
-
-
-def _decimal(text: str) -> int:
-    """Read digits, as far as they tell how a number compares with one of 32 bits."""
     if not (text.isdigit() and text.isascii()):
         raise ParseError(f"{shown(text)} is not a number")
-    if len(text) > _SIGNIFICANT_DIGITS:
-        text = text.lstrip("0")[: _SIGNIFICANT_DIGITS + 1] or "0"
-    return int(text)
+    return min(_long_decimal(text), MAX_DELTA_SECONDS)
+
+
+def _long_decimal(text: str) -> int:
+    """Read digits, as far as they tell how a number compares with one of 32 bits."""
+    return int(text.lstrip("0")[: _SIGNIFICANT_DIGITS + 1] or "0")
 
 
 def shown(text: str, limit: int = 40) -> str:

@@ -83,10 +83,7 @@ class Via:
             ParseError: Not of the form the section asks for.
 
         """
-        found = _VIA(text)
-        if found is None:
-            raise ParseError(f"{shown(text)} has not the form SIP/2.0/TRANSPORT host")
-        return cls._made(found)
+        return cls._parse(text, 0)
 
     @classmethod
     def parse_first(cls, line: str) -> "Via":
@@ -96,15 +93,16 @@ class Via:
             ParseError: As for :meth:`parse`.
 
         """
-        if "," not in line:
-            found = _VIA(line, line.index(":") + 1)
-            if found is not None:
-                return cls._made(found)
+        if "," not in line and "\r" not in line:
+            return cls._parse(line, line.index(":") + 1)
         items = split_items(field_value(line))
-        return cls.parse(items[0] if items else "")
+        return cls._parse(items[0] if items else "", 0)
 
     @classmethod
-    def _made(cls, found: re.Match[str]) -> "Via":
+    def _parse(cls, text: str, start: int) -> "Via":
+        found = _VIA(text, start)
+        if found is None:
+            raise ParseError(f"{shown(text[start:])} has not the form SIP/2.0/TRANSPORT host")
         transport, host, port_digits, branch, params_text = found.groups()
         params: Params = {} if branch is None else {"branch": branch}
         return cls(
@@ -165,14 +163,7 @@ class NameAddress:
             ParseError: Neither ``name <uri>;params`` nor ``uri;params``.
 
         """
-        found = _NAME_ADDRESS(text)
-        if found is not None:
-            return cls._made(found)
-        bare = _BARE_ADDRESS(text)
-        if bare is None:
-            raise ParseError(f"{shown(text)} is neither a name-addr nor a bare URI")
-        uri, params_text = bare.groups()
-        return cls("", uri, parse_params(params_text) if params_text else {})
+        return cls._parse(text, 0)
 
     @classmethod
     def parse_line(cls, line: str) -> "NameAddress":
@@ -182,18 +173,28 @@ class NameAddress:
             ParseError: As for :meth:`parse`.
 
         """
-        found = _NAME_ADDRESS(line, line.index(":") + 1)
-        if found is not None:
-            return cls._made(found)
-        return cls.parse(field_value(line))
+        if "\r" in line:
+            return cls._parse(field_value(line), 0)
+        return cls._parse(line, line.index(":") + 1)
 
     @classmethod
-    def _made(cls, found: re.Match[str]) -> "NameAddress":
+    def _parse(cls, text: str, start: int) -> "NameAddress":
+        found = _NAME_ADDRESS(text, start)
+        if found is None:
+            return cls._parse_bare(text[start:].strip(" \t"))
         name, uri, tag, params_text = found.groups()
         if name:
             name = unquote(name) if name[0] == '"' else name.rstrip(" \t")
         params: Params = {} if tag is None else {"tag": tag}
         return cls(name, uri, parse_params(params_text, params) if params_text else params)
+
+    @classmethod
+    def _parse_bare(cls, text: str) -> "NameAddress":
+        bare = _BARE_ADDRESS(text)
+        if bare is None:
+            raise ParseError(f"{shown(text)} is neither a name-addr nor a bare URI")
+        uri, params_text = bare.groups()
+        return cls("", uri, parse_params(params_text) if params_text else {})
 
     def __str__(self) -> str:
         name = f"{quote(self.display_name)} " if self.display_name else ""
@@ -230,10 +231,7 @@ class CSeq:
             ParseError: Not a number below 2**32 and a method.
 
         """
-        found = _CSEQ(text)
-        if found is None:
-            raise ParseError(f"{shown(text)} is not a number and a method")
-        return cls(parse_number(found[1], MAX_CSEQ), found[2])
+        return cls._parse(text, 0)
 
     @classmethod
     def parse_line(cls, line: str) -> "CSeq":
@@ -243,10 +241,17 @@ class CSeq:
             ParseError: As for :meth:`parse`.
 
         """
-        found = _CSEQ(line, line.index(":") + 1)
+        if "\r" in line:
+            return cls._parse(field_value(line), 0)
+        return cls._parse(line, line.index(":") + 1)
+
+    @classmethod
+    def _parse(cls, text: str, start: int) -> "CSeq":
+        found = _CSEQ(text, start)
         if found is None:
-            return cls.parse(field_value(line))
-        return cls(parse_number(found[1], MAX_CSEQ), found[2])
+            raise ParseError(f"{shown(text[start:])} is not a number and a method")
+        digits, method = found.groups()
+        return cls(parse_number(digits, MAX_CSEQ), method)
 
     def __str__(self) -> str:
         return f"{self.number} {self.method}"

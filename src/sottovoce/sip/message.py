@@ -91,11 +91,13 @@ class Message:
             ParseError: A quote or bracket is not closed.
 
         """
-        name = canonical_name(name)
-        if name not in self._index():
-            return []
-        values = (field_value(line) for found, line in self.fields if found == name)
-        return [item for value in values for item in split_items(value)]
+        name = COMMON_SPELLINGS.get(name) or canonical_name(name)
+        items: list[str] = []
+        if name in self._index():
+            for found, line in self.fields:
+                if found == name:
+                    items += split_items(field_value(line))
+        return items
 
     def __contains__(self, name: str) -> bool:
         return (COMMON_SPELLINGS.get(name) or canonical_name(name)) in self._index()
