@@ -178,10 +178,31 @@ class NameAddress:
         return cls._parse(line, line.index(":") + 1)
 
     @classmethod
+    def check_line(cls, line: str) -> "NameAddress | re.Match[str]":
+        """Read a raw header line of one item, but do not make an object of a plain one.
+
+        Every message is checked so, and a proxy reads neither From nor To of most.
+
+        Returns:
+            The object, or what :meth:`of_match` makes it from.
+
+        Raises:
+            ParseError: As for :meth:`parse`.
+
+        """
+        found = _NAME_ADDRESS(line, line.index(":") + 1)
+        if found is None or found[4]:  # an unusual form, or parameters still to be checked
+            return cls.parse_line(line)
+        return found
+
+    @classmethod
     def _parse(cls, text: str, start: int) -> "NameAddress":
         found = _NAME_ADDRESS(text, start)
-        if found is None:
-            return cls._parse_bare(text[start:].strip(" \t"))
+        return cls._parse_bare(text[start:].strip(" \t")) if found is None else cls.of_match(found)
+
+    @classmethod
+    def of_match(cls, found: re.Match[str]) -> "NameAddress":
+        """Make the object of what :meth:`check_line` returned."""
         name, uri, tag, params_text = found.groups()
         if name:
             name = unquote(name) if name[0] == '"' else name.rstrip(" \t")

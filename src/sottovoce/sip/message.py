@@ -7,6 +7,7 @@ all untouched lines, so that order and unknown headers survive a proxy.
 """
 
 from collections.abc import Callable, Iterable
+from re import Match
 from typing import Any, Final, Self, TypeVar
 
 from ..errors import LocalError, ParseError
@@ -65,7 +66,7 @@ class Message:
     "Canonical name to the first raw line of that name."
 
     _parsed: dict[str, Any]
-    "Header values parsed so far."
+    "Header values parsed so far; From and To perhaps only matched."
 
     @property
     def start_line(self) -> str:
@@ -115,18 +116,12 @@ class Message:
     @property
     def from_(self) -> NameAddress:
         """Who sends the request."""
-        found: NameAddress | None = self._parsed.get("from")
-        if found is None:
-            found = self._parsed["from"] = self._parse("from", NameAddress.parse_line)
-        return found
+        return self._name_address("from")
 
     @property
     def to(self) -> NameAddress:
         """Whom the request is for."""
-        found: NameAddress | None = self._parsed.get("to")
-        if found is None:
-            found = self._parsed["to"] = self._parse("to", NameAddress.parse_line)
-        return found
+        return self._name_address("to")
 
     @property
     def cseq(self) -> CSeq:
@@ -311,6 +306,17 @@ class Message:
             return parse(line)
         except ParseError as wrong:
             raise ParseError(f"{wire_name(name)}: {wrong}") from None
+
+    def _name_address(self, name: str) -> NameAddress:
+        found: NameAddress | Match[str] | None = self._parsed.get(name)
+        if isinstance(found, NameAddress):
+            return found
+        if found is None:
+            made = self._parse(name, NameAddress.parse_line)
+        else:  # the parser has checked it
+            made = NameAddress.of_match(found)
+        self._parsed[name] = made
+        return made
 
     def _parse_list(self, name: str) -> list[NameAddress]:
         found: list[NameAddress] | None = self._parsed.get(name)

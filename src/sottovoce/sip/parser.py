@@ -51,8 +51,8 @@ _BARE_NUL = re.compile(r"(?<!\\)\x00")
 _ROUTING_HEADERS: Final = (
     ("cseq", CSeq.parse_line),
     ("via", Via.parse_first),
-    ("from", NameAddress.parse_line),
-    ("to", NameAddress.parse_line),
+    ("from", NameAddress.check_line),
+    ("to", NameAddress.check_line),
     ("call-id", parse_call_id_line),
     ("max-forwards", parse_max_forwards_line),
 )

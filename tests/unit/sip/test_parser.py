@@ -110,6 +110,21 @@ def test_start_line_is_exact(start: bytes, status: int) -> None:
     assert refusal(message(start=start)) == status
 
 
+@pytest.mark.parametrize(
+    ("line", "tag"),
+    [
+        (b"From: <sip:a@b>;tag=7", "7"),
+        (b"From:<sip:a@b> ;x;tag=7", "7"),
+        (b'f : "A\\" B"\r\n <sip:a@b>\r\n ;tag=7', "7"),
+        (b"From: sip:a@b;tag=7", "7"),
+        (b"From: <sip:a@b;tag=7>", None),
+    ],
+)
+def test_from_is_read_the_same_however_it_is_written(line: bytes, tag: str | None) -> None:
+    read = parse_message(message(line, headers=without(b"From"))).from_
+    assert (read.uri.partition(";")[0], read.tag) == ("sip:a@b", tag)
+
+
 @pytest.mark.rfc("rfc3261-ua-transactions", 14)
 @pytest.mark.parametrize("name", [b"Via", b"From", b"To", b"Call-ID", b"CSeq"])
 def test_headers_every_element_needs(name: bytes) -> None:
@@ -125,6 +140,9 @@ def test_headers_every_element_needs(name: bytes) -> None:
         (b"Via", b"Via: ,"),
         (b"From", b"From: Bell, Alexander <sip:a@b>;tag=1"),
         (b"To", b'To: "Mr. J. User <sip:j.user@example.com>'),
+        (b"From", b"From: <sip:a@b>;tag=1;x=1;X=2"),
+        (b"To", b"To: <sip:a@b>;tag=1;;"),
+        (b"To", b"To: sip:a@b;tag=1;tag=2"),
         (b"Call-ID", b"Call-ID: "),
         (b"CSeq", b"CSeq: 4294967296 OPTIONS"),
         (b"Max-Forwards", b"Max-Forwards: many"),
