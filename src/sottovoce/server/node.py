@@ -192,8 +192,8 @@ class Node:
                 request = request.with_top("Route", ", ".join(routes))
             pair = self._flows.read_token(uri.user or "")
             request = request.with_request_uri(last.strip().lstrip("<").partition(">")[0])
-        while routes_left := request.routes:
-            top = routes_left[0].sip_uri
+        for route in request.routes:
+            top = route.sip_uri
             if not self._is_ours(top):
                 break
             pair = pair or self._flows.read_token(top.user or "")

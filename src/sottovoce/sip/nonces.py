@@ -3,6 +3,7 @@
 RFC 7616 sections 3.3, 3.4 and 5.4; RFC 3261 section 22.
 """
 
+import hashlib
 import hmac
 from collections import OrderedDict
 from collections.abc import Callable
@@ -94,8 +95,10 @@ class Nonces:
         return True
 
     def _mac(self, start: str) -> str:
+        # BLAKE2 has a MAC built in, a third as dear as HMAC.
         octets = start.encode("utf-8", "replace")
-        return hmac.digest(self._key.reveal(), octets, "sha256")[:_MAC_BYTES].hex()
+        key = self._key.reveal()
+        return hashlib.blake2s(octets, key=key, digest_size=_MAC_BYTES).hexdigest()
 
     def _forget(self, now: float) -> None:
         """Drop the nonces first taken longest ago: those expired, and what is too much."""
