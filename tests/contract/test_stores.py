@@ -11,14 +11,22 @@ from sottovoce.errors import SettingsError
 from sottovoce.secret import Secret
 from sottovoce.sip.digest import Algorithm, ha1
 from sottovoce.sip.registrar import Binding
-from sottovoce.store import Account, AccountStore, BindingStore, MemoryStore, SqliteStore
+from sottovoce.store import (
+    Account,
+    AccountStore,
+    Ban,
+    BanStore,
+    BindingStore,
+    MemoryStore,
+    SqliteStore,
+)
 from sottovoce.store.model import hashed
 
 CREATED_UTC = datetime(2026, 3, 1, 12, 30, 15, 250000, tzinfo=UTC)
 PASSWORD = Secret("correct horse")
 
 
-class Store(AccountStore, BindingStore, Protocol):
+class Store(AccountStore, BindingStore, BanStore, Protocol):
     """What a server needs of one store."""
 
 
@@ -154,3 +162,23 @@ def test_bindings_are_replaced_and_none_removes_them(store: Store) -> None:
     store.save_bindings("sip:alice@example.org", [])
     store.save_bindings("sip:nobody@example.org", [])
     assert store.load_bindings() == {}
+
+
+def test_bans_come_back_by_their_beginning_and_replace_each_other(store: Store) -> None:
+    late = Ban("192.0.2.1", "guessing", 2000.0, 2300.0, strikes=1)
+    early = Ban("198.51.100.0/24", "by command", 1000.0, None)
+    store.save_ban(late)
+    store.save_ban(early)
+    assert store.load_bans() == [early, late]
+
+    longer = Ban("192.0.2.1", "guessing", 3000.0, 3600.5, strikes=2)
+    store.save_ban(longer)
+    assert store.load_bans() == [early, longer]
+
+
+def test_a_ban_can_be_forgotten_once(store: Store) -> None:
+    store.save_ban(Ban("192.0.2.1", "guessing", 2000.0, 2300.0, strikes=1))
+
+    assert store.remove_ban("192.0.2.1")
+    assert not store.remove_ban("192.0.2.1")
+    assert store.load_bans() == []

@@ -10,6 +10,7 @@ from typing import Protocol
 from ..secret import Secret
 from ..sip.digest import Algorithm
 from ..sip.registrar import Binding
+from .ban import Ban
 from .model import Account
 
 
@@ -62,3 +63,19 @@ class BindingStore(Protocol):
 
     def load_bindings(self) -> dict[str, tuple[Binding, ...]]:
         """Return all bindings by address-of-record, expired ones included."""
+
+
+class BanStore(Protocol):
+    """Which sources are not listened to, kept over a restart."""
+
+    def save_ban(self, ban: Ban) -> None:
+        """Keep a ban, in place of an earlier one of the same network."""
+
+    def remove_ban(self, network: str) -> bool:
+        """Forget a ban; False if there was none."""
+
+    def load_bans(self) -> list[Ban]:
+        """Return all bans by their beginning, also those that are over."""
+
+    def version(self) -> int:
+        """Return a number that changes when another process has written to the store."""

@@ -7,15 +7,17 @@ from ..errors import SettingsError
 from ..secret import Secret
 from ..sip.digest import Algorithm
 from ..sip.registrar import Binding
+from .ban import Ban
 from .model import Account
 
 
 class MemoryStore:
-    """Accounts and bindings in two dictionaries."""
+    """Accounts, bindings and bans in dictionaries."""
 
     def __init__(self) -> None:
         self._accounts: dict[tuple[str, str], Account] = {}
         self._bindings: dict[str, tuple[Binding, ...]] = {}
+        self._bans: dict[str, Ban] = {}
 
     def add_account(self, account: Account) -> None:
         """See :class:`~.interface.AccountStore`."""
@@ -59,6 +61,22 @@ class MemoryStore:
     def load_bindings(self) -> dict[str, tuple[Binding, ...]]:
         """See :class:`~.interface.BindingStore`."""
         return dict(self._bindings)
+
+    def save_ban(self, ban: Ban) -> None:
+        """See :class:`~.interface.BanStore`."""
+        self._bans[ban.network] = ban
+
+    def remove_ban(self, network: str) -> bool:
+        """See :class:`~.interface.BanStore`."""
+        return self._bans.pop(network, None) is not None
+
+    def load_bans(self) -> list[Ban]:
+        """See :class:`~.interface.BanStore`."""
+        return sorted(self._bans.values(), key=lambda ban: (ban.since_utc, ban.network))
+
+    def version(self) -> int:
+        """See :class:`~.interface.BanStore`: no other process has it."""
+        return 0
 
 
 def already_there(user: str, domain: str) -> SettingsError:

@@ -1,4 +1,4 @@
-"""Accounts and bindings in one SQLite file.
+"""Accounts, bindings and bans in one SQLite file.
 
 Several processes may have it open: ``sottovoce user add`` writes while ``serve`` reads, and
 ``serve`` sees the new account at its next look.  In write-ahead mode a reader never waits.
@@ -18,6 +18,7 @@ from ..errors import SettingsError
 from ..secret import Secret
 from ..sip.digest import Algorithm
 from ..sip.registrar import Binding
+from .ban import Ban
 from .memory import already_there, not_there
 from .model import Account
 
@@ -50,6 +51,12 @@ _MIGRATIONS = (
         aor TEXT NOT NULL PRIMARY KEY, json TEXT NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE ban (
+        network TEXT NOT NULL PRIMARY KEY, reason TEXT NOT NULL,
+        since_utc REAL NOT NULL, until_utc REAL, strikes INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 
 _ACCOUNTS = "SELECT user, domain, created_utc, display_name FROM account"
@@ -57,7 +64,7 @@ _SAVE_BINDINGS = "INSERT OR REPLACE INTO bindings VALUES (?, ?)"
 
 
 class SqliteStore:
-    """An :class:`~.interface.AccountStore` and :class:`~.interface.BindingStore`.
+    """An :class:`~.interface.AccountStore`, ``BindingStore`` and ``BanStore``.
 
     Args:
         path: The file; made with mode 0600 when it is missing.
@@ -120,7 +127,7 @@ class SqliteStore:
         key = user, domain.lower()
         with self._named():
             # Changes when another process has written, such as `user add` while we serve.
-            version = self._database.execute("PRAGMA data_version").fetchone()[0]
+            version = self._data_version()
             if version != self._known_version or len(self._known) >= MAX_KNOWN_ACCOUNTS:
                 self._known.clear()
                 self._known_version = version
@@ -186,6 +193,33 @@ class SqliteStore:
             except (TypeError, ValueError, AttributeError):
                 continue
         return loaded
+
+    def save_ban(self, ban: Ban) -> None:
+        """See :class:`~.interface.BanStore`."""
+        row = (ban.network, ban.reason, ban.since_utc, ban.until_utc, ban.strikes)
+        with self._named():
+            self._database.execute("INSERT OR REPLACE INTO ban VALUES (?, ?, ?, ?, ?)", row)
+
+    def remove_ban(self, network: str) -> bool:
+        """See :class:`~.interface.BanStore`."""
+        with self._named():
+            statement = "DELETE FROM ban WHERE network = ?"
+            return self._database.execute(statement, (network,)).rowcount > 0
+
+    def load_bans(self) -> list[Ban]:
+        """See :class:`~.interface.BanStore`."""
+        query = "SELECT network, reason, since_utc, until_utc, strikes FROM ban"
+        with self._named():
+            rows = self._database.execute(f"{query} ORDER BY since_utc, network").fetchall()
+        return [Ban(*row) for row in rows]
+
+    def version(self) -> int:
+        """See :class:`~.interface.BanStore`."""
+        with self._named():
+            return self._data_version()
+
+    def _data_version(self) -> int:
+        return int(self._database.execute("PRAGMA data_version").fetchone()[0])
 
     def _prepare(self) -> None:
         """Set the connection up and bring the schema to this version."""

@@ -14,7 +14,7 @@ from sottovoce.errors import SettingsError
 from sottovoce.secret import Secret
 from sottovoce.sip.digest import Algorithm
 from sottovoce.sip.registrar import Binding
-from sottovoce.store import Account, SqliteStore
+from sottovoce.store import Account, Ban, SqliteStore
 
 AOR = "sip:alice@example.org"
 
@@ -141,7 +141,7 @@ def test_store_of_a_later_version_is_refused_and_untouched(path: Path) -> None:
     database.close()
     before = path.read_bytes()
 
-    with pytest.raises(SettingsError, match="has schema 99, this Sottovoce knows 1; install"):
+    with pytest.raises(SettingsError, match="has schema 99, this Sottovoce knows 2; install"):
         SqliteStore(path)
     assert path.read_bytes() == before
 
@@ -154,11 +154,12 @@ def test_migration_runs_once_and_keeps_what_is_there(
     with SqliteStore(path) as store:
         store.add_account(account())
     further = "ALTER TABLE account ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0"
+    known = len(module._MIGRATIONS)
     monkeypatch.setattr(module, "_MIGRATIONS", (*module._MIGRATIONS, further))
     for _ in range(2):
         with SqliteStore(path) as store:
             assert store.find_account("alice", "example.org") == account()
-            assert store._version() == 2
+            assert store._version() == known + 1
 
 
 @pytest.mark.parametrize("content", [b"no database, but long enough to be told from one" * 40])
@@ -172,3 +173,23 @@ def test_file_that_is_no_store_is_named(path: Path, content: bytes) -> None:
 def test_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"cannot be opened: No such file .* --data"):
         SqliteStore(tmp_path / "missing" / "store.db")
+
+
+def test_another_process_is_noticed_by_the_version_and_we_ourselves_are_not(path: Path) -> None:
+    ban = Ban("192.0.2.1", "guessing", 1000.0, 1300.0, strikes=1)
+    with SqliteStore(path) as serving, SqliteStore(path) as command:
+        before = serving.version()
+        serving.save_ban(ban)
+        assert serving.version() == before
+
+        assert command.remove_ban("192.0.2.1")
+        assert serving.version() != before
+        assert serving.load_bans() == []
+
+
+def test_bans_survive_a_restart(path: Path) -> None:
+    ban = Ban("2001:db8::/64", "guessing", 1000.0, None)
+    with SqliteStore(path) as store:
+        store.save_ban(ban)
+    with SqliteStore(path) as store:
+        assert store.load_bans() == [ban]
