@@ -49,13 +49,14 @@ class MediaClock:
         return await asyncio.shield(self._waiter)
 
     def close(self) -> None:
-        """Stop; who waits is cancelled."""
+        """Stop; who waits goes on, and finds what it waited for closed."""
         self._driven.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if self._waiter is not None:
-            self._waiter.cancel()
+            if not self._waiter.done():
+                self._waiter.set_result(self._loop.time())
             self._waiter = None
 
     def _arm(self) -> None:

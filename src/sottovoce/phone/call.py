@@ -1,22 +1,26 @@
 """One call, as a program sees it."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import CallFailed, RequestFailed, SettingsError, Unreachable
+from ..errors import CallFailed, LocalError, RequestFailed, SettingsError, Unreachable
 from ..media.stream import MediaStatistics
 from ..media.wav import WavWriter, read_wav
 from ..net.tls import TlsSecurity
+from ..sip.call_parties import Direction
 from ..sip.invite_session import InviteSession
 from .call_media import CallMedia
 
 if TYPE_CHECKING:
     from .phone import Phone
+
+log = logging.getLogger("sottovoce.phone")
 
 
 class CallState(Enum):
@@ -74,7 +78,7 @@ class Call:
         self._loop = loop
         self._ended = asyncio.Event()
         self._settled: asyncio.Future[None] = loop.create_future()
-        self._recordings = ExitStack()
+        self._recordings: list[_Recording] = []
         self._last_statistics: MediaStatistics | None = None
 
     def __repr__(self) -> str:
@@ -119,7 +123,6 @@ class Call:
     async def ring(self) -> None:
         """Tell the caller that we ring."""
         self.session.ring(self._loop.time())
-        self.state = CallState.RINGING
         self._phone.pump()
 
     async def answer(self) -> None:
@@ -128,16 +131,33 @@ class Call:
         Raises:
             CallFailed: It ended before it was answered, or its media is not acceptable;
                 the caller has been told.
+            LocalError: It is no incoming call, or answered already.
 
         """
-        self._phone.answer(self)
+        self._check_unanswered()
+        if self.state is not CallState.ENDED:
+            self._phone.answer(self)
         await self.wait_settled()
 
     async def reject(self, status: int = 486) -> None:
-        """Refuse an incoming call."""
+        """Refuse an incoming call; nothing happens if the caller has given up.
+
+        Raises:
+            LocalError: It is no incoming call, or answered already: hang it up.
+
+        """
+        self._check_unanswered()
+        if self.state is CallState.ENDED:
+            return
         self.session.reject(status, self._loop.time())
         self.end(status, "rejected", by_remote=False)
         self._phone.pump()
+
+    def _check_unanswered(self) -> None:
+        if self.session.direction is not Direction.INCOMING:
+            raise LocalError("the call is ours; only incoming calls are answered or rejected")
+        if self.answered_at is not None:
+            raise LocalError("the call is answered already; end it with hangup()")
 
     async def wait_settled(self, timeout_s: float | None = None) -> None:
         """Wait until the call is established.
@@ -192,13 +212,14 @@ class Call:
             SettingsError: The file cannot be written.
 
         """
-        try:
-            file = self._recordings.enter_context(Path(path).open("wb"))  # noqa: SIM115
-        except OSError as error:
-            raise SettingsError(f"{path}: cannot be written: {error.strerror}") from error
-        writer = WavWriter(file, rate_hz=self.rate_hz)
-        self._recordings.callback(writer.close)
-        self.media.add_sink(writer.write)
+        recording = _Recording(Path(path), self.rate_hz)
+        self._recordings.append(recording)
+        self.media.add_sink(recording.write)
+
+    @property
+    def recording_error(self) -> str:
+        """Why a recording ends before the call does, a full disk for example; empty if none."""
+        return next((each.error for each in self._recordings if each.error), "")
 
     def echo(self) -> None:
         """Send back whatever the other side says, until the call is over."""
@@ -238,7 +259,7 @@ class Call:
             return
         self.session.hang_up(self._loop.time())
         self._phone.pump()
-        self.end(self.end_status or 200, "hung up here", by_remote=False)
+        self.end(self.end_status or 487, "hung up here", by_remote=False)
 
     async def wait_ended(self) -> None:
         """Wait until the call is over."""
@@ -261,7 +282,8 @@ class Call:
         self.end_status, self.end_reason, self.ended_by_remote = status, reason, by_remote
         self.ended_at = self._loop.time()
         self.media.close()
-        self._recordings.close()
+        for recording in self._recordings:
+            recording.close()
         self._settle_with(CallFailed(status, reason, warning))
         self._ended.set()
         self._phone.forget(self)
@@ -276,6 +298,45 @@ class Call:
         if not self._settled.done():
             self._settled.set_exception(error)
             self._settled.exception()  # whoever waits is told; nobody has to wait
+
+
+class _Recording:
+    """A WAV file that is being written; when its disk is full it ends, and the call goes on.
+
+    Raises:
+        SettingsError: The file cannot be written.
+
+    """
+
+    def __init__(self, path: Path, rate_hz: int) -> None:
+        self.error = ""
+        self._path = path
+        try:
+            self._file = path.open("wb")
+            self._writer = WavWriter(self._file, rate_hz=rate_hz)
+        except OSError as error:
+            raise SettingsError(f"{path}: cannot be written: {error.strerror}") from error
+
+    def write(self, pcm: bytes) -> None:
+        if not self.error:
+            try:
+                self._writer.write(pcm)
+            except OSError as error:
+                self._note(error)
+
+    def close(self) -> None:
+        try:
+            if not self.error:
+                self._writer.close()
+        except OSError as error:
+            self._note(error)
+        finally:
+            with suppress(OSError):  # what is buffered does not fit any more
+                self._file.close()
+
+    def _note(self, error: OSError) -> None:
+        self.error = f"{self._path}: the recording is cut short: {error.strerror}"
+        log.error("%s", self.error)
 
 
 def load_wav(path: Path, rate_hz: int) -> bytes:

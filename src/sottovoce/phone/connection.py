@@ -81,7 +81,7 @@ class ServerConnection:
         """The connection itself.
 
         Raises:
-            LocalError: There is none yet.
+            LocalError: There is none yet, or no more.
 
         """
         if self._flow is None:
@@ -137,12 +137,16 @@ class ServerConnection:
         self._closing = True
         if self._return is not None:
             self._return.cancel()
-        if self._registration is not None and self.registered.is_set():
-            self._settled = self._loop.create_future()
-            self._registration.unregister(self._loop.time())
-            self.pump()
-            await asyncio.wait({self._settled}, timeout=_UNREGISTER_S)
-        self._driver.close()
+        try:
+            if self._registration is not None and self.registered.is_set():
+                self._settled = self._loop.create_future()
+                self._registration.unregister(self._loop.time())
+                self.pump()
+                await asyncio.wait({self._settled}, timeout=_UNREGISTER_S)
+        finally:
+            self._driver.close()
+            self._flow = None
+            self.registered.clear()
 
     def pump(self) -> None:
         """Send what there is to send."""
@@ -187,7 +191,8 @@ class ServerConnection:
         self._keep_alive = None
         log.warning("connection to the server lost: %s", reason)
         self.registered.clear()
-        self._settle(Unreachable(503, f"connection lost: {reason}"))
+        if self._settled is not None and not self._settled.done():
+            self._settle(Unreachable(503, f"connection lost: {reason}"))
         if self._return is None or self._return.done():
             self._return = self._loop.create_task(self._come_back())
 
@@ -213,6 +218,7 @@ class ServerConnection:
             waiter.set_result(None)
         else:
             waiter.set_exception(error)
+            waiter.exception()  # whoever waits is told; nobody has to wait
 
     async def _come_back(self) -> None:
         wait_s = RECONNECT_FIRST_S

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, Self
 
-from ..errors import CallFailed, Error, LocalError, RemoteError
+from ..errors import CallFailed, Error, LocalError, RemoteError, RequestFailed
 from ..media.stream import Address
 from ..net.media_clock import MediaClock
 from ..net.tls import TlsSecurity
@@ -44,6 +44,8 @@ log = logging.getLogger("sottovoce.phone")
 
 #: Calls at once; a caller beyond hears busy.
 MAX_CALLS: Final = 200
+#: Given to handlers of incoming calls to tidy up when the phone is left.
+_HANDLERS_S: Final = 2.0
 
 IncomingCallHandler = Callable[[Call], Awaitable[None]]
 
@@ -83,16 +85,21 @@ class Phone:
         self._announce_media = announce_media
         self._calls: dict[InviteSession, Call] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._connection: ServerConnection | None = None
+        self._entered = False
         self._closing = False
 
     # Life
 
     async def __aenter__(self) -> Self:
+        if self._entered:
+            raise LocalError("the phone is in use already; make another one")
         self._loop = asyncio.get_running_loop()
         self._clock = MediaClock(self._loop)
         self._connection = ServerConnection(
             self.account, registers=self._registers, on_event=self._receive_event
         )
+        self._entered, self._closing = True, False
         try:
             await self._connection.open()
         except BaseException:
@@ -107,31 +114,50 @@ class Phone:
 
     async def _close(self) -> None:
         self._closing = True
-        for task in self._tasks:
+        handlers = self._tasks - {asyncio.current_task()}
+        for task in handlers:
             task.cancel()
-        await self._connection.close()
-        self._clock.close()
+        try:
+            if handlers:
+                await asyncio.wait(handlers, timeout=_HANDLERS_S)
+        finally:
+            try:
+                await self._server.close()
+            finally:
+                self._clock.close()
+                self._entered = False
+
+    @property
+    def _server(self) -> ServerConnection:
+        if self._connection is None:
+            raise LocalError("the phone is not connected; use it in `async with Phone(...)`")
+        return self._connection
 
     # What is known
 
     @property
     def flow(self) -> Flow:
-        """The connection to our server."""
-        return self._connection.flow
+        """The connection to our server.
+
+        Raises:
+            LocalError: There is none: the phone is not entered yet, or left again.
+
+        """
+        return self._server.flow
 
     @property
     def signalling_security(self) -> TlsSecurity | None:
         """What protects the way to our server; None without TLS."""
-        return self._connection.security
+        return self._connection.security if self._connection else None
 
     @property
     def registered(self) -> bool:
         """The server knows where we are."""
-        return self._connection.registered.is_set()
+        return self._connection is not None and self._connection.registered.is_set()
 
     async def wait_registered(self) -> None:
         """Wait until the server knows where we are; at once, unless the connection was lost."""
-        await self._connection.registered.wait()
+        await self._server.registered.wait()
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -193,14 +219,14 @@ class Phone:
         own = account.sip_uri
         media = self._media()
         try:
-            session = self._connection.agent.invite(
+            session = self._server.agent.invite(
                 uri,
                 local_uri=f"{own.scheme}:{own.user}@{own.host}",
                 display_name=account.display_name,
                 hop=self.flow,
-                contact=self._connection.contact,
+                contact=self._server.contact,
                 sdp=media.make_offer(),
-                credentials=self._connection.credentials,
+                credentials=self._server.credentials,
                 now=self._loop.time(),
             )
         except Error:
@@ -237,7 +263,14 @@ class Phone:
 
     def offer(self, call: Call, *, hold: bool) -> None:
         """Offer to hold or resume; use :meth:`Call.hold` and :meth:`Call.resume`."""
-        call.session.offer(call.media.make_offer(hold=hold), self._loop.time())
+        if call.state is not CallState.ESTABLISHED:
+            raise LocalError("only a call that is established can be held or resumed")
+        sdp = call.media.make_offer(hold=hold)
+        try:
+            call.session.offer(sdp, self._loop.time())
+        except LocalError:
+            call.media.negotiation.withdraw_offer()
+            raise
         self.pump()
 
     def forget(self, call: Call) -> None:
@@ -246,7 +279,7 @@ class Phone:
 
     def pump(self) -> None:
         """Send what there is to send."""
-        self._connection.pump()
+        self._server.pump()
 
     # What the user agent tells
 
@@ -331,7 +364,7 @@ class Phone:
     async def _offer_to_handler(self, call: Call, handler: IncomingCallHandler) -> None:
         try:
             await handler(call)
-        except CallFailed as error:
+        except RequestFailed as error:
             log.info("= %s: %s", call.remote_uri, error)
         except Exception:
             log.exception("the handler of an incoming call failed")

@@ -158,10 +158,10 @@ async def test_waiter_that_gives_up_does_not_cancel_the_others() -> None:
     clock.close()
 
 
-async def test_closing_cancels_who_waits() -> None:
+async def test_closing_lets_go_who_waits_and_cancels_nobody() -> None:
     clock = MediaClock(asyncio.get_running_loop())
     waiting = asyncio.create_task(clock.wait_tick())
     await asyncio.sleep(0)
     clock.close()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
+
+    assert await waiting > 0
