@@ -332,8 +332,8 @@ class Outcome(Enum):
     """What :meth:`Authenticator.check` found."""
 
     ACCEPTED = auto()
-    STALE = auto()  # right password, nonce too old or used before: challenge again, stale=true
-    REFUSED = auto()  # wrong user, password or URI
+    STALE = auto()  # nonce too old, not issued to this peer, or used before: stale=true
+    REFUSED = auto()  # wrong user, password or URI, in answer to a challenge to this very peer
     ABSENT = auto()  # no credentials for this realm
 
 
@@ -346,9 +346,11 @@ class Verdict:
     username: str = ""
     "Who sent the request; only if accepted."
 
+    unverified_username: str = ""
+    "Whose password was tried; only if refused."
+
 
 _STALE = Verdict(Outcome.STALE)
-_REFUSED = Verdict(Outcome.REFUSED)
 _ABSENT = Verdict(Outcome.ABSENT)
 
 
@@ -356,7 +358,8 @@ class Authenticator:
     """The server's side of one realm.
 
     Nonces carry their time and a MAC, so none is remembered before its first right
-    answer.  An unknown user takes the same path as a wrong password.
+    answer.  An unknown user takes the same path as a wrong password.  The nonce is looked at
+    first: only who received a challenge can guess, and "stale" says nothing of a password.
 
     Args:
         realm: Usually the SIP domain.
@@ -385,19 +388,24 @@ class Authenticator:
             for algorithm in algorithms
         }
 
-    def challenges(self, now: float, *, stale: bool = False, md5_only: bool = False) -> list[str]:
+    def challenges(
+        self, now: float, *, stale: bool = False, md5_only: bool = False, recipient: str = ""
+    ) -> list[str]:
         """Return the values of as many WWW- or Proxy-Authenticate headers, in order.
 
         Args:
             now: Monotonic seconds.
-            stale: The last credentials were right but for their nonce.
+            stale: The last credentials answered a nonce that is none any more.
             md5_only: The client gives up at a challenge that it does not know.
+            recipient: The address whose answers alone are taken, over UDP; empty: anybody's.
 
         """
         return [
-            str(Challenge(self.realm, nonces.issue(now), each.value, ("auth",), stale=stale))
-            for each, nonces in self._nonces.items()
-            if not md5_only or each is Algorithm.MD5
+            str(Challenge(self.realm, each.issue(now, recipient), name, ("auth",), stale=stale))
+            for name, each in (
+                (algorithm.value, nonces) for algorithm, nonces in self._nonces.items()
+            )
+            if not md5_only or name == Algorithm.MD5.value
         ]
 
     def check(
@@ -407,6 +415,7 @@ class Authenticator:
         request_uri: str,
         find_ha1: Callable[[str, Algorithm], Secret[str] | None],
         now: float,
+        recipient: str = "",
     ) -> Verdict:
         """Check the Authorization or Proxy-Authorization values of a request.
 
@@ -416,12 +425,16 @@ class Authenticator:
             request_uri: Of the request, as received.
             find_ha1: Gives a user's HA1 for an algorithm, None for an unknown user.
             now: Monotonic seconds.
+            recipient: As for :meth:`challenges`.
 
         """
         given = self._own(texts)
         if given is None or given.algorithm is None:
             return _ABSENT
         algorithm = given.algorithm
+        nonces = self._nonces[algorithm]
+        if not nonces.is_live(given.nonce, now, recipient):
+            return _STALE
         known = find_ha1(given.username, algorithm)
         expected = compute_response(
             algorithm,
@@ -436,8 +449,8 @@ class Authenticator:
         right = hmac.compare_digest(expected.encode(), given.response.encode("utf-8", "replace"))
         usable = given.qop == "auth" and given.nonce_count > 0 and given.cnonce != ""
         if not (right and known and usable and _same_uri(given.uri, request_uri)):
-            return _REFUSED
-        if not self._nonces[algorithm].take(given.nonce, given.nonce_count, now):
+            return Verdict(Outcome.REFUSED, unverified_username=given.username)
+        if not nonces.take(given.nonce, given.nonce_count, now):
             return _STALE
         return Verdict(Outcome.ACCEPTED, given.username)
 

@@ -52,30 +52,37 @@ class Nonces:
         self._taken: OrderedDict[str, tuple[int, int, int]] = OrderedDict()
         self._forgotten_ms = -1  # what was issued up to here may have been taken and forgotten
 
-    def issue(self, now: float) -> str:
-        """Make a nonce; ``now`` in monotonic seconds."""
+    def issue(self, now: float, recipient: str = "") -> str:
+        """Make a nonce.
+
+        Args:
+            now: Monotonic seconds.
+            recipient: The address whose answers alone it is good for; empty: anybody's.
+
+        """
         random = self._random_bytes(_RANDOM_BYTES).hex()
         start = f"{int(now * 1000):0{_TIME_CHARACTERS}x}{random}"
-        return start + self._mac(start)
+        return start + self._mac(start, recipient)
+
+    def is_live(self, nonce: str, now: float, recipient: str = "") -> bool:
+        """Whether a nonce was issued here, to that recipient, and is not too old."""
+        start = nonce[:_START_CHARACTERS]
+        mac = nonce[_START_CHARACTERS:].encode("utf-8", "replace")
+        if not hmac.compare_digest(self._mac(start, recipient).encode(), mac):
+            return False
+        return int(start[:_TIME_CHARACTERS], 16) + self._life_ms >= now * 1000
 
     def take(self, nonce: str, count: int, now: float) -> bool:
-        """Take one count of a nonce.
+        """Take one count of a nonce that :meth:`is_live` says yes to.
 
         Call this only for credentials that are right otherwise: it changes what is
         remembered.
 
         Returns:
-            False if the nonce is too old or was not issued here, or the count was taken
-            before.
+            False if the count was taken before, or may have been and is forgotten.
 
         """
-        start = nonce[:_START_CHARACTERS]
-        mac = nonce[_START_CHARACTERS:].encode("utf-8", "replace")
-        if not hmac.compare_digest(self._mac(start).encode(), mac):
-            return False
-        issued_ms = int(start[:_TIME_CHARACTERS], 16)
-        if issued_ms + self._life_ms < now * 1000:
-            return False
+        issued_ms = int(nonce[:_TIME_CHARACTERS], 16)
         known = self._taken.get(nonce)
         if known is None:
             if issued_ms <= self._forgotten_ms:
@@ -94,9 +101,9 @@ class Nonces:
         self._taken[nonce] = (highest, mask | 1 << late, issued_ms)
         return True
 
-    def _mac(self, start: str) -> str:
+    def _mac(self, start: str, recipient: str) -> str:
         # BLAKE2 has a MAC built in, a third as dear as HMAC.
-        octets = start.encode("utf-8", "replace")
+        octets = (start + recipient).encode("utf-8", "replace")
         key = self._key.reveal()
         return hashlib.blake2s(octets, key=key, digest_size=_MAC_BYTES).hexdigest()
 

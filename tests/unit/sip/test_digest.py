@@ -19,6 +19,7 @@ from sottovoce.sip.digest import (
     Challenge,
     Credentials,
     Outcome,
+    Verdict,
     answer,
     compute_response,
     ha1,
@@ -277,10 +278,9 @@ def test_wrong_password_and_unknown_user_are_refused_alike() -> None:
     challenge = authenticator.challenges(0.0)[0]
     wrong = credentials(challenge, password="guess")
     unknown = credentials(challenge, username="eve")
-    check = authenticator.check
-    assert check([wrong], "REGISTER", URI, users.find_ha1, 1.0) == check(
-        [unknown], "REGISTER", URI, users.find_ha1, 1.0
-    )
+    for text, tried in ((wrong, "bob"), (unknown, "eve")):
+        verdict = authenticator.check([text], "REGISTER", URI, users.find_ha1, 1.0)
+        assert verdict == Verdict(Outcome.REFUSED, unverified_username=tried)
     assert [name for name, _ in users.asked] == ["bob", "eve"]
 
 
@@ -363,13 +363,13 @@ def test_wrong_answer_uses_up_no_count() -> None:
 
 
 @pytest.mark.rfc("rfc8760-7616", 9)
-def test_old_nonce_with_the_right_password_is_stale() -> None:
+def test_old_nonce_is_stale_and_says_nothing_of_the_password() -> None:
     authenticator = server(nonce_life_s=60)
     challenge = authenticator.challenges(100.0)[0]
     assert outcome(authenticator, credentials(challenge), now=160.0) is Outcome.ACCEPTED
     assert outcome(authenticator, credentials(challenge, count=2), now=160.1) is Outcome.STALE
     wrong = credentials(challenge, password="x")
-    assert outcome(authenticator, wrong, now=160.1) is Outcome.REFUSED
+    assert outcome(authenticator, wrong, now=160.1) is Outcome.STALE
     again = authenticator.challenges(160.1, stale=True)
     assert [Challenge.parse(text).stale for text in again] == [True, True]
 
@@ -394,6 +394,24 @@ def test_nonce_is_bound_to_server_realm_time_and_algorithm() -> None:
         text = credentials(str(replace(sha_256, nonce=nonce)))
         assert outcome(authenticator, text) is Outcome.STALE
     assert outcome(authenticator, credentials(str(sha_256))) is Outcome.ACCEPTED
+
+
+@pytest.mark.parametrize("password", ["zanzibar", "guess"])
+def test_nonce_of_another_recipient_is_stale_before_the_password_is_looked_at(
+    password: str,
+) -> None:
+    """Who writes another's address into a datagram learns nothing and has tried nothing."""
+    authenticator, users = server(), Users()
+    challenge = authenticator.challenges(0.0, recipient="192.0.2.1")[0]
+    text = credentials(challenge, password=password)
+
+    for recipient in ("192.0.2.2", "", "192.0.2.1 "):
+        verdict = authenticator.check([text], "REGISTER", URI, users.find_ha1, 1.0, recipient)
+        assert verdict.outcome is Outcome.STALE
+    assert users.asked == []
+    verdict = authenticator.check([text], "REGISTER", URI, users.find_ha1, 1.0, "192.0.2.1")
+    expected = Outcome.ACCEPTED if password == "zanzibar" else Outcome.REFUSED
+    assert verdict.outcome is expected
 
 
 @pytest.mark.parametrize("drop", [", qop=auth", ', cnonce="c"'])
