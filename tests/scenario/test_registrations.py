@@ -7,7 +7,8 @@ import pytest
 
 from sottovoce.secret import Secret
 from sottovoce.sip import registrar
-from sottovoce.sip.digest import Algorithm, Authenticator, Outcome, ha1
+from sottovoce.sip.authenticator import Authenticator, Outcome
+from sottovoce.sip.digest import Algorithm, ha1
 from sottovoce.sip.element import ElementEvent
 from sottovoce.sip.message import Request, Response
 from sottovoce.sip.registration import Registration, State

@@ -11,7 +11,8 @@ from sottovoce.secret import Secret
 from sottovoce.server.flow_register import FlowRegister
 from sottovoce.server.location import Location
 from sottovoce.server.node import Node
-from sottovoce.sip.digest import Algorithm, Authenticator, Outcome
+from sottovoce.sip.authenticator import Authenticator, Outcome
+from sottovoce.sip.digest import Algorithm
 from sottovoce.sip.digest_client import DigestClient
 from sottovoce.sip.element import Element
 from sottovoce.sip.message import Request, Response

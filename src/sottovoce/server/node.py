@@ -12,7 +12,8 @@ from ..errors import ParseError, RemoteError
 from ..pki.identity import canonical_domain
 from ..secret import Secret
 from ..sip import registrar
-from ..sip.digest import Algorithm, Authenticator, Outcome
+from ..sip.authenticator import Authenticator, Outcome
+from ..sip.digest import Algorithm
 from ..sip.element import Element, ElementEvent, KeepAliveReceived, MessageRefused
 from ..sip.message import Request, Response
 from ..sip.proxy import ForwardingTarget, Proxy, has_looped

@@ -17,7 +17,7 @@ from ..net.driver import ConnectionLimits, Driver
 from ..net.tls import client_context, server_context
 from ..pki.certstore import CA_FILE, CertificateStore, ServerCertificate, load_own_certificate
 from ..secret import Secret
-from ..sip.digest import Authenticator
+from ..sip.authenticator import Authenticator
 from ..sip.element import Element
 from ..sip.registrar import RegistrarSettings
 from ..sip.transport import Transport, host_port

@@ -10,7 +10,7 @@ from sottovoce.secret import Secret
 from sottovoce.server.flow_register import FlowRegister
 from sottovoce.server.location import WRITE_BEHIND_S, Location
 from sottovoce.server.node import Node
-from sottovoce.sip.digest import Authenticator
+from sottovoce.sip.authenticator import Authenticator
 from sottovoce.sip.digest_client import DigestClient
 from sottovoce.sip.element import Element
 from sottovoce.sip.header_values import Via

@@ -11,19 +11,10 @@ from hypothesis import strategies as st
 
 from sottovoce.errors import ParseError, RemoteError
 from sottovoce.secret import Secret
+from sottovoce.sip import authenticator as authenticator_module
 from sottovoce.sip import digest, nonces
-from sottovoce.sip.digest import (
-    MAX_CREDENTIALS,
-    Algorithm,
-    Authenticator,
-    Challenge,
-    Credentials,
-    Outcome,
-    Verdict,
-    answer,
-    compute_response,
-    ha1,
-)
+from sottovoce.sip.authenticator import MAX_CREDENTIALS, Authenticator, Outcome, Verdict
+from sottovoce.sip.digest import Algorithm, Challenge, Credentials, answer, compute_response, ha1
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "digest.json").read_text())["vectors"]
 ALGORITHMS = {each.value.lower(): each for each in Algorithm}
@@ -293,7 +284,7 @@ def test_unknown_user_costs_the_same_hashes(monkeypatch: pytest.MonkeyPatch) -> 
         calls.append("hash")
         return real(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(digest, "compute_response", counted)
+    monkeypatch.setattr(authenticator_module, "compute_response", counted)
     authenticator = server()
     challenge = authenticator.challenges(0.0)[0]
     for text in (credentials(challenge, username="eve"), credentials(challenge, password="x")):
