@@ -261,3 +261,31 @@ async def test_old_tls_is_refused(pair: Pair) -> None:
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     with pytest.raises((ssl.SSLError, ConnectionResetError)):
         await asyncio.open_connection(target.host, target.port, ssl=context)
+
+
+async def test_every_address_of_a_name_is_tried(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = pair.listen()
+
+    async def resolve(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        places = [(socket.AF_INET6, ("::1", port, 0, 0)), (socket.AF_INET, (LOCAL, port))]
+        return [(family, socket.SOCK_STREAM, 6, "", place) for family, place in places]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    flow = await pair.client.connect(Target(Transport.TLS, "localhost", target.port, DOMAIN))
+
+    assert flow.remote == (LOCAL, target.port)
+
+
+@pytest.mark.parametrize("transport", [Transport.TLS, Transport.UDP])
+async def test_a_name_that_can_be_none_is_unreachable(pair: Pair, transport: Transport) -> None:
+    with pytest.raises(Unreachable, match="not known to the DNS"):
+        await pair.client.connect(Target(transport, "a" * 70 + ".test", 5061, DOMAIN))
+
+
+async def test_a_listening_address_that_is_no_name_is_told(pair: Pair) -> None:
+    with pytest.raises(SettingsError) as failure:
+        pair.server.listen(Transport.TCP, "a.invalid", 0)
+
+    assert "unknown error" not in str(failure.value)

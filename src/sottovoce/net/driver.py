@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import ipaddress
 import itertools
 import logging
 import os
@@ -17,6 +16,8 @@ from ..errors import Error, LocalError, SettingsError, Unreachable
 from ..sip.element import CloseFlow, Element, ElementEvent
 from ..sip.transactions import Send
 from ..sip.transport import Flow, Target, Transport, host_port
+from .addresses import SocketAddress, local_address_towards, resolve
+from .peer_watch import ConnectionLimits, Everybody, Gate, PeerWatch
 from .stream import State, StreamConnection
 from .tls import TlsSecurity
 from .udp import UdpPort
@@ -28,20 +29,6 @@ MAX_WAITING_SENDS = 100
 ACCEPT_BACKLOG = 1024
 MAX_ACCEPTS_A_WAKE_UP = 32
 _LISTENER_PAUSE_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionLimits:
-    """What peers may take of this process before they have proved anything."""
-
-    max_connections: int = 20_000
-    "Stream connections at once; each idle TLS one costs about 50 kB."
-
-    max_handshakes: int = 400
-    "Handshakes at once; one costs 2 ms of CPU, so all of them cost under a second."
-
-    open_timeout_s: float = 10.0
-    "From SYN to the end of the TLS handshake."
 
 
 class Core(Protocol):
@@ -67,7 +54,8 @@ class _Opening:
     connection: StreamConnection | None = None
     sends: list[Send] = field(default_factory=list)
     waiters: list[asyncio.Future[Flow]] = field(default_factory=list)
-    timeout: asyncio.TimerHandle | None = None
+    addresses: list[SocketAddress] = field(default_factory=list)
+    "Still to be tried, if the one that is being tried fails."
 
 
 class Driver:
@@ -78,6 +66,7 @@ class Driver:
         core: What takes the element's events.
         client_tls: Context for connections that we open.
         limits: On connections of peers.
+        gate: Whom to listen to.
 
     """
 
@@ -88,8 +77,12 @@ class Driver:
         *,
         client_tls: ssl.SSLContext,
         limits: ConnectionLimits = ConnectionLimits(),
+        gate: Gate | None = None,
     ) -> None:
         self.element = element
+        self._gate = gate
+        self._watch = PeerWatch(limits, gate or Everybody(), element.progress_of)
+        self._sweep: asyncio.TimerHandle | None = None
         self._limits = limits
         self._core = core
         self._client_tls = client_tls
@@ -129,12 +122,17 @@ class Driver:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             listener = socket.create_server((host, port), family=family, backlog=ACCEPT_BACKLOG)
         except OSError as error:
+            number = error.errno or 0  # below 0: of the resolver, not of the system
+            text = (error.strerror or str(error)).partition(" (while ")[0]
+            reason = text if number < 0 else os.strerror(number)
             raise SettingsError(
                 f"cannot listen on {transport.value.lower()}:{host_port(host, port)}: "
-                f"{os.strerror(error.errno or 0).lower()}; choose another --listen address"
+                f"{reason.lower()}; choose another --listen address"
             ) from error
         listener.setblocking(False)
         self._listeners.append(listener)
+        if self._sweep is None:
+            self._sweep_later()
         if (transport is Transport.TLS) != (server_tls is not None):
             raise LocalError("TLS ports, and no others, take a TLS context")
         self._loop.add_reader(listener.fileno(), self._accept, listener, server_tls)
@@ -166,6 +164,9 @@ class Driver:
                 log.warning("connection of %s refused: the limit is reached", remote[0])
                 sock.close()
                 continue
+            if not self._watch.may_connect(remote[0]):
+                sock.close()
+                continue
             sock.setblocking(False)
             self._adopt(sock, context, None)
 
@@ -181,6 +182,8 @@ class Driver:
         number = next(self._numbers)
         if target is not None:
             self._target_of[number] = target
+        else:
+            self._watch.begin(number, sock.getpeername()[0], self._loop.time())
         connection = StreamConnection(
             self._loop,
             sock,
@@ -237,7 +240,15 @@ class Driver:
 
     async def _open(self, target: Target, opening: _Opening) -> None:
         try:
-            family, address = await self._resolve(target)
+            opening.addresses = await resolve(target)
+        except OSError as error:
+            self._opening_failed(target, error)
+        else:
+            self._open_next(target, opening)
+
+    def _open_next(self, target: Target, opening: _Opening) -> None:
+        family, address = opening.addresses.pop(0)
+        try:
             sock = socket.socket(family, socket.SOCK_STREAM)
             sock.setblocking(False)
             if (code := sock.connect_ex(address)) not in (0, errno.EINPROGRESS):
@@ -249,27 +260,18 @@ class Driver:
         context = self._client_tls if target.transport is Transport.TLS else None
         opening.connection = self._adopt(sock, context, target)
 
-    async def _resolve(self, target: Target) -> tuple[int, tuple[str, int]]:
-        try:
-            address = ipaddress.ip_address(target.host)
-        except ValueError:
-            found = await self._loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-            family, _, _, _, resolved = found[0]
-            return family, (str(resolved[0]), int(resolved[1]))
-        family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-        return family, (target.host, target.port)
-
     async def _udp_flow(self, target: Target) -> Flow:
         try:
-            family, remote = await self._resolve(target)
+            family, address = (await resolve(target))[0]
+            remote = address[0], address[1]
+            local = local_address_towards(family, remote)
             port = next((udp for udp in self._udp if udp.family == family), None)
             if port is None:
-                local = _local_address_towards(family, remote)
                 port = UdpPort(self._loop, (local, 0), self._receive_datagram)
                 self._udp.append(port)
         except OSError as error:
             raise _unreachable(target, error) from error
-        return Flow(Transport.UDP, port.local, remote)
+        return Flow(Transport.UDP, port.local_towards(local), remote)
 
     def _opened(self, connection: StreamConnection) -> None:
         timeout = self._handshaking.pop(connection, None)
@@ -280,6 +282,7 @@ class Driver:
         self._connections[flow.connection] = connection
         target = self._target_of.get(flow.connection)
         now = self._loop.time()
+        self._watch.opened(connection.number, now)
         self.element.connection_opened(target, flow, now)
         if target is None:
             return
@@ -292,9 +295,13 @@ class Driver:
             connection.write(send.data)
 
     def _opening_failed(self, target: Target, error: Exception) -> None:
-        opening = self._opening.pop(target, None)
+        opening = self._opening.get(target)
         if opening is None:
             return
+        if isinstance(error, OSError) and opening.addresses:
+            self._open_next(target, opening)
+            return
+        del self._opening[target]
         failure: Error = error if isinstance(error, Error) else _unreachable(target, error)
         for waiter in opening.waiters:
             if not waiter.done():
@@ -308,6 +315,7 @@ class Driver:
         timeout = self._handshaking.pop(connection, None)
         if timeout:
             timeout.cancel()
+        self._watch.end(connection.number)
         flow = connection.flow
         target = self._target_of.pop(connection.number, None)
         if target is not None and self._by_target.get(target) == connection.number:
@@ -324,11 +332,27 @@ class Driver:
         self._core.connection_lost(flow, reason, now)
         self.pump()
 
-    def close_flow(self, flow: Flow) -> None:
+    def close_flow(self, flow: Flow, reason: str = "closed by us") -> None:
         """Close a stream connection, as if it had been lost."""
         connection = self._connections.get(flow.connection)
         if connection is not None:
-            connection.abandon(ConnectionResetError(errno.ECONNRESET, "closed by us"))
+            connection.abandon(ConnectionResetError(errno.ECONNRESET, reason))
+
+    def close_banned(self) -> None:
+        """Close what the gate would not let in any more."""
+        gate = self._gate
+        for flow in self.connections if gate is not None else ():
+            if gate is not None and not gate.admits(flow.remote[0]):
+                self.close_flow(flow, "its source is banned")
+
+    def _sweep_later(self) -> None:
+        self._sweep = self._loop.call_later(self._watch.sweep_s, self._close_overdue)
+
+    def _close_overdue(self) -> None:
+        for flow, reason in self._watch.overdue(self.connections, self._loop.time()):
+            log.info("= %s closed: %s", flow, reason)
+            self.close_flow(flow, reason)
+        self._sweep_later()
 
     # Running
 
@@ -338,6 +362,8 @@ class Driver:
         self.pump()
 
     def _receive_datagram(self, data: bytes, flow: Flow) -> None:
+        if self._gate is not None and not self._gate.admits(flow.remote[0]):
+            return
         self.element.receive_datagram(data, flow, self._loop.time())
         self.pump()
 
@@ -388,9 +414,9 @@ class Driver:
 
     def _send_datagram(self, send: Send, flow: Flow) -> None:
         for port in self._udp:
-            if port.local == flow.local:
+            if port.is_at(flow.local):
                 try:
-                    port.send(send.data, flow.remote)
+                    port.send(send.data, flow)
                 except OSError as error:
                     self._fail_send(send, error.strerror or str(error))
                 return
@@ -437,8 +463,9 @@ class Driver:
         """Close every socket; nothing is called back any more."""
         self.closed = True
         self.stop_listening()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._sweep):
+            if timer is not None:
+                timer.cancel()
         for task in self._tasks:
             task.cancel()
         for connection, timeout in self._handshaking.items():
@@ -465,10 +492,3 @@ def _unreachable(target: Target, error: Exception) -> Unreachable:
         text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         reason = f"{target} cannot be reached: {text.lower()}"
     return Unreachable(503, reason)
-
-
-def _local_address_towards(family: int, remote: tuple[str, int]) -> str:
-    """Which of our addresses a datagram to ``remote`` bears; nothing is sent to learn it."""
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.connect(remote)
-        return str(probe.getsockname()[0])

@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import hmac
 
+from ..net.addresses import is_wildcard
 from ..sip.transport import Flow, Transport
 from ..sip.uri import frozen_by_type
 
@@ -41,9 +42,12 @@ class FlowRegister:
         self._secret_key = secret_key
         self._connections: dict[int, Flow] = {}
         self._udp_ports: set[tuple[str, int]] = set()
+        self._any_address: set[int] = set()  # UDP ports open at every address of a family
 
     def add_udp_port(self, local: tuple[str, int]) -> None:
         """A UDP port is open; flows over it need no connection."""
+        if is_wildcard(local[0]):
+            self._any_address.add(local[1])
         self._udp_ports.add(local)
 
     def add(self, flow: Flow) -> str:
@@ -70,7 +74,8 @@ class FlowRegister:
             return self._connections.get(int(parts[1]))
         if len(parts) == 5 and parts[0] == "udp" and (parts[2] + parts[4]).isdecimal():
             local, remote = (parts[1], int(parts[2])), (parts[3], int(parts[4]))
-            return Flow(Transport.UDP, local, remote) if local in self._udp_ports else None
+            is_open = local in self._udp_ports or local[1] in self._any_address
+            return Flow(Transport.UDP, local, remote) if is_open else None
         return None
 
     def token(self, pair: FlowPair) -> str:

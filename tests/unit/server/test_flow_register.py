@@ -56,6 +56,15 @@ def test_a_udp_flow_is_good_after_a_restart_while_its_port_is_open() -> None:
     assert FlowRegister("run3", b"k" * 32).find(name) is None
 
 
+def test_a_udp_port_at_every_address_has_flows_at_each() -> None:
+    flows = FlowRegister("run1", b"k" * 32)
+    flows.add_udp_port(("0.0.0.0", 5060))
+    elsewhere = Flow(Transport.UDP, ("192.0.2.1", 5070), BOB.remote)
+
+    assert flows.find(flows.name_of(BOB)) == BOB
+    assert flows.find(flows.name_of(elsewhere)) is None
+
+
 @pytest.mark.rfc("rfc5626-3581", 12)
 def test_a_token_of_another_key_is_refused() -> None:
     """Or anybody could write a Route that picks another user's connection."""
