@@ -178,9 +178,14 @@ class Proxy:
                 return False
             self._cancel_pending(context, now)
             return True
+        if isinstance(event, ResponseFailed):
+            owner = event.transaction.owner
+            if isinstance(owner, ResponseContext):  # the caller is gone: let nobody ring for it
+                self._cancel_pending(owner, now)
+            return isinstance(owner, ResponseContext)
         branch = event.transaction.owner
         if not isinstance(branch, Branch):
-            return isinstance(branch, ResponseContext)
+            return False
         if isinstance(event, ResponseReceived):
             self._receive_response(branch, event.response, now)
         elif isinstance(event, TransactionTimedOut):
@@ -257,6 +262,7 @@ class Proxy:
         if best.status == 503:  # it says that one server is busy, not that the callee is
             best = self._local(context, 500)
         elif best.status == 408 and context.server.request.method != "INVITE":
+            self._element.transactions.drop(context.server, now)
             return  # RFC 4320 section 4.1: it would only arrive too late
         self._respond(context, best, now)
 

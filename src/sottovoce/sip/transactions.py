@@ -262,6 +262,11 @@ class Transactions:
         self._settle_server(transaction, now)
         return sent
 
+    def drop(self, transaction: ServerTransaction, now: float) -> None:
+        """Forget a request that gets no answer any more (RFC 4320 section 4.2)."""
+        transaction.state = server_transaction.State.TERMINATED
+        self._settle_server(transaction, now)
+
     # What the transport tells
 
     def connection_opened(self, target: Target, flow: Flow) -> None:

@@ -287,6 +287,26 @@ def test_a_non_invite_without_answer_gets_none_either() -> None:
 
 
 @pytest.mark.rfc("rfc3261-registrar-proxy", 19, 25)
+def test_a_request_that_gets_no_answer_is_forgotten() -> None:
+    bench = Bench(BOB)
+    bench.receive(invite("OPTIONS"), ALICE)
+    bench.wait(200)
+
+    assert len(bench.element.transactions) == 0
+
+
+def test_a_caller_whose_connection_is_lost_lets_nobody_go_on_ringing() -> None:
+    bench = Bench(BOB)
+    copy = call(bench)[BOB]
+    bench.receive(answer(copy, 180), BOB)
+    bench.element.connection_lost(ALICE, "gone", bench.now)
+    bench.run()
+
+    assert bench.sent_to(BOB) == ["CANCEL"]
+    bench.receive(answer(copy, 487), BOB)
+    assert bench.sent_to(ALICE) == []
+
+
 def test_a_lost_connection_is_a_503_which_reaches_the_caller_as_500() -> None:
     bench = Bench(BOB)
     call(bench)
