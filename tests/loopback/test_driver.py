@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from sottovoce.errors import CertificateRefused, SettingsError, Unreachable
-from sottovoce.net.driver import ConnectionLimits, Driver
+from sottovoce.net.driver import Driver
+from sottovoce.net.peer_watch import ConnectionLimits
 from sottovoce.net.stream import MAX_WRITE_QUEUE_BYTES
 from sottovoce.net.tls import client_context, server_context
 from sottovoce.sip.element import Element, ElementEvent

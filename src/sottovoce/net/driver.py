@@ -76,14 +76,14 @@ class Driver:
         core: Core,
         *,
         client_tls: ssl.SSLContext,
-        limits: ConnectionLimits = ConnectionLimits(),
+        limits: ConnectionLimits | None = None,
         gate: Gate | None = None,
     ) -> None:
         self.element = element
-        self._gate = gate
-        self._watch = PeerWatch(limits, gate or Everybody(), element.progress_of)
+        self._limits = limits or ConnectionLimits()
+        self._gate = gate or Everybody()
+        self._watch = PeerWatch(self._limits, self._gate, element.progress_of)
         self._sweep: asyncio.TimerHandle | None = None
-        self._limits = limits
         self._core = core
         self._client_tls = client_tls
         self._loop = asyncio.get_running_loop()
@@ -168,14 +168,18 @@ class Driver:
                 sock.close()
                 continue
             sock.setblocking(False)
-            self._adopt(sock, context, None)
+            self._adopt(sock, context, None, remote[0])
 
     def _resume(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
         if listener in self._listeners:
             self._loop.add_reader(listener.fileno(), self._accept, listener, context)
 
     def _adopt(
-        self, sock: socket.socket, context: ssl.SSLContext | None, target: Target | None
+        self,
+        sock: socket.socket,
+        context: ssl.SSLContext | None,
+        target: Target | None,
+        peer: str = "",
     ) -> StreamConnection:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -183,7 +187,7 @@ class Driver:
         if target is not None:
             self._target_of[number] = target
         else:
-            self._watch.begin(number, sock.getpeername()[0], self._loop.time())
+            self._watch.begin(number, peer, self._loop.time())
         connection = StreamConnection(
             self._loop,
             sock,
@@ -285,6 +289,8 @@ class Driver:
         self._watch.opened(connection.number, now)
         self.element.connection_opened(target, flow, now)
         if target is None:
+            if not self._gate.admits(flow.remote[0]):  # banned while shaking hands
+                self.close_flow(flow, "its source is banned")
             return
         self._by_target[target] = flow.connection
         opening = self._opening.pop(target, _Opening())
@@ -340,9 +346,8 @@ class Driver:
 
     def close_banned(self) -> None:
         """Close what the gate would not let in any more."""
-        gate = self._gate
-        for flow in self.connections if gate is not None else ():
-            if gate is not None and not gate.admits(flow.remote[0]):
+        for flow in self.connections:
+            if not self._gate.admits(flow.remote[0]):
                 self.close_flow(flow, "its source is banned")
 
     def _sweep_later(self) -> None:
@@ -362,7 +367,7 @@ class Driver:
         self.pump()
 
     def _receive_datagram(self, data: bytes, flow: Flow) -> None:
-        if self._gate is not None and not self._gate.admits(flow.remote[0]):
+        if not self._gate.admits(flow.remote[0]):
             return
         self.element.receive_datagram(data, flow, self._loop.time())
         self.pump()

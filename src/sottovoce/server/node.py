@@ -14,7 +14,13 @@ from ..secret import Secret
 from ..sip import registrar
 from ..sip.authenticator import Authenticator, Outcome
 from ..sip.digest import Algorithm
-from ..sip.element import Element, ElementEvent, KeepAliveReceived, MessageRefused
+from ..sip.element import (
+    KEYS_IN_CLEAR,
+    Element,
+    ElementEvent,
+    KeepAliveReceived,
+    MessageRefused,
+)
 from ..sip.message import Request, Response
 from ..sip.proxy import ForwardingTarget, Proxy, has_looped
 from ..sip.server_transaction import ServerTransaction
@@ -29,6 +35,7 @@ from ..sip.transport import Flow, host_port
 from ..sip.uri import SipUri, frozen_by_type
 from ..sip.user_agent import UserAgent
 from ..store.interface import AccountStore
+from .doorkeeper import Doorkeeper
 from .flow_register import FlowPair, FlowRegister
 from .location import Location
 from .policy import reach, record_routes
@@ -66,6 +73,7 @@ class Node:
         location: Where they are registered.
         flows: Their open flows.
         authenticator: Checks digest answers.
+        doorkeeper: Slows down and bans who guesses.
         user_agent: Answers for the built-in numbers.
         registrar_settings: Expiry limits.
         md5_only_agents: What the User-Agent of phones begins with that give up at a SHA-256
@@ -83,6 +91,7 @@ class Node:
         location: Location,
         flows: FlowRegister,
         authenticator: Authenticator,
+        doorkeeper: Doorkeeper,
         user_agent: UserAgent,
         registrar_settings: registrar.RegistrarSettings,
         md5_only_agents: tuple[str, ...],
@@ -94,6 +103,7 @@ class Node:
         self._location = location
         self._flows = flows
         self._authenticator = authenticator
+        self._doorkeeper = doorkeeper
         self._user_agent = user_agent
         self._registrar_settings = registrar_settings
         self._md5_only_agents = md5_only_agents
@@ -114,6 +124,8 @@ class Node:
                 self._receive_ack(event, request, flow, now)
             case MessageRefused(flow, reason):
                 log.info("< %s refused: %s", flow, reason)
+                if reason != KEYS_IN_CLEAR:
+                    self._doorkeeper.note_malformed(flow)
             case StrayResponse(response, flow):
                 # RFC 6026 section 8.9 ended the stateless forwarding of these.
                 log.debug("< %s stray %d dropped", flow, response.status)
@@ -347,20 +359,28 @@ class Node:
     ) -> str | None:
         """Return who sent the request; None if it was challenged (RFC 3261 section 22)."""
         header = "proxy-authorization" if proxy else "authorization"
+        flow = transaction.flow
+        # What UDP does not prove, the nonce must: that the sender is at that address.
+        recipient = "" if flow.transport.reliable else flow.remote[0]
         verdict = self._authenticator.check(
-            request.values(header), request.method, request.request_uri, self._find_ha1, now
-        )
+            request.values(header), request.method, request.request_uri, self._find_ha1, now,
+            recipient,
+        )  # fmt: skip
         if verdict.outcome is Outcome.ACCEPTED:
+            self._doorkeeper.accept(flow, verdict.username)
             return verdict.username
-        if verdict.outcome is Outcome.REFUSED:
-            log.info("= %s %s: wrong user name or password", transaction.flow, request.method)
         status, name = (407, "Proxy-Authenticate") if proxy else (401, "WWW-Authenticate")
         challenges = self._authenticator.challenges(
             now,
             stale=verdict.outcome is Outcome.STALE,
             md5_only=(request.value("user-agent") or "").startswith(self._md5_only_agents),
+            recipient=recipient,
         )
-        self._element.reply(transaction, status, now, fields=[(name, each) for each in challenges])
+        fields = [(name, each) for each in challenges]
+        if verdict.outcome is Outcome.REFUSED:
+            self._doorkeeper.refuse(transaction, verdict.unverified_username, status, fields, now)
+        else:
+            self._element.reply(transaction, status, now, fields=fields)
         return None
 
     def _find_ha1(self, user: str, algorithm: Algorithm) -> Secret[str] | None:
@@ -429,6 +449,7 @@ class Node:
     def connection_lost(self, flow: Flow, reason: str, now: float) -> None:
         """A stream connection is gone: its phone cannot be reached until it comes back."""
         self._flows.forget(flow)
+        self._doorkeeper.connection_lost(flow)
         self._user_agent.connection_lost(flow, reason, now)
         log.debug("= %s closed: %s", flow, reason)
 
@@ -437,6 +458,7 @@ class Node:
         self._proxy.handle_timer(now)
         self._user_agent.handle_timer(now)
         self._location.handle_timer(now, self._wall_clock())
+        self._doorkeeper.handle_timer(now)
 
     def next_deadline(self) -> float | None:
         """When to call :meth:`handle_timer`."""
@@ -444,4 +466,5 @@ class Node:
             self._proxy.next_deadline(),
             self._user_agent.next_deadline(),
             self._location.next_deadline(),
+            self._doorkeeper.next_deadline(),
         )

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Self
 
 from ..errors import SettingsError
-from ..net.driver import ConnectionLimits, Driver
+from ..net.driver import Driver
+from ..net.peer_watch import ConnectionLimits
 from ..net.tls import client_context, server_context
 from ..pki.certstore import CA_FILE, CertificateStore, ServerCertificate, load_own_certificate
 from ..secret import Secret
@@ -26,7 +27,9 @@ from ..store import STORE_FILE, SqliteStore
 from ..store.model import Account, random_password
 from .built_in_numbers import BuiltInNumbers
 from .data_folder import SETTINGS_FILE
+from .doorkeeper import Doorkeeper
 from .flow_register import FlowRegister
+from .guard import GuardSettings
 from .location import Location
 from .node import Node
 from .settings import ServeSettings, sample_settings
@@ -105,6 +108,7 @@ class Server:
         element = Element(
             secrets.token_bytes, allow_keys_in_clear_text=settings.allow_keys_in_clear_text
         )
+        self.doorkeeper = Doorkeeper(guard_settings(settings), element, store, time.time, now)
         self.flows = FlowRegister(secrets.token_hex(4), secrets.token_bytes(32))
         self._user_agent = UserAgent(
             element, random_bytes=secrets.token_bytes, user_agent=USER_AGENT
@@ -129,6 +133,7 @@ class Server:
                 secrets.token_bytes,
                 nonce_life_s=settings.nonce_life_s,
             ),
+            doorkeeper=self.doorkeeper,
             user_agent=self._user_agent,
             registrar_settings=RegistrarSettings(
                 min_expires_s=settings.registration_min_s,
@@ -147,8 +152,14 @@ class Server:
                 max_connections=settings.max_connections,
                 max_handshakes=settings.max_handshakes,
                 open_timeout_s=settings.handshake_timeout_s,
+                max_connections_per_source=settings.max_connections_per_source,
+                max_handshakes_per_source=settings.max_handshakes_per_source,
+                message_timeout_s=settings.message_timeout_s,
+                idle_timeout_s=settings.idle_timeout_s,
             ),
+            gate=self.doorkeeper,
         )
+        self.doorkeeper.on_ban = self._close_banned_soon
 
     @classmethod
     async def start(cls, settings: ServeSettings, data: Path) -> Self:
@@ -195,6 +206,10 @@ class Server:
         self.driver.close()
         self._store.close()
 
+    def _close_banned_soon(self) -> None:
+        """Not at once: the guard calls from within the pump that brought the last guess."""
+        asyncio.get_running_loop().call_soon(self.driver.close_banned)
+
     def _pump(self) -> None:
         self.driver.pump()
 
@@ -207,6 +222,17 @@ def calm_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
+
+
+def guard_settings(settings: ServeSettings) -> GuardSettings:
+    """Those of the settings that say who is banned."""
+    return GuardSettings(
+        guess_limit=settings.guess_limit,
+        guess_window_s=settings.guess_window_s,
+        ban_s=settings.ban_s,
+        ban_max_s=settings.ban_max_s,
+        exempt=settings.exempt_networks(),
+    )
 
 
 def load_certificate(settings: ServeSettings, data: Path) -> ServerCertificate:

@@ -9,71 +9,20 @@ import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from ..errors import SettingsError
-from ..pki.identity import canonical_domain, parse_address
-from ..sip.transport import Transport, host_port
+from ..net.source import IpNetwork
+from ..pki.identity import parse_address
 from .data_folder import DATA_VARIABLE, ENVIRONMENT_PREFIX, SETTINGS_FILE
+from .setting_types import HostName, Listen, Network
 
 _MAX_PORT = 65535
 _SHOWN_CHARACTERS = 60
-
-
-@dataclass(frozen=True, slots=True)
-class ListenAddress:
-    """A place to listen at, such as ``tls:[::]:5061``."""
-
-    transport: Transport
-
-    host: str
-    "IP address or host name, without brackets."
-
-    port: int
-    "0 lets the system choose."
-
-    @classmethod
-    def parse(cls, text: str) -> "ListenAddress":
-        """Read ``TRANSPORT:HOST:PORT``.
-
-        Raises:
-            ValueError: It is not of that form; says what was expected.
-
-        """
-        form = "expected tls:HOST:PORT, tcp:HOST:PORT or udp:HOST:PORT, IPv6 as tls:[::1]:5061"
-        name, _, place = text.partition(":")
-        host, _, port = place.rpartition(":")
-        if name.upper() not in Transport.__members__ or not host:
-            raise ValueError(form)
-        if host.startswith("[") != (":" in host) or (":" in host and parse_address(host) is None):
-            raise ValueError(form)
-        if not (port.isascii() and port.isdigit() and int(port) <= _MAX_PORT):
-            raise ValueError(f"port {port!r} is not a number from 0 to {_MAX_PORT}; {form}")
-        try:
-            ipaddress.ip_address(host.strip("[]"))
-        except ValueError:
-            canonical_domain(host)
-        return cls(Transport[name.upper()], host.strip("[]"), int(port))
-
-    def __str__(self) -> str:
-        return f"{self.transport.value.lower()}:{host_port(self.host, self.port)}"
-
-
-def _listen_address(value: object) -> object:
-    return ListenAddress.parse(value) if isinstance(value, str) else value
-
-
-def _canonical(value: object) -> object:
-    return canonical_domain(value) if isinstance(value, str) else value
-
-
-Listen = Annotated[ListenAddress, BeforeValidator(_listen_address)]
-HostName = Annotated[str, BeforeValidator(_canonical)]
 
 
 def _setting(section: str, default: Any, description: str, **constraints: Any) -> Any:
@@ -87,7 +36,8 @@ def _setting(section: str, default: Any, description: str, **constraints: Any) -
 
 
 _SIP, _TLS, _USERS = "Domain and addresses", "TLS and certificates", "Users and registration"
-_MEDIA, _LIMITS, _WEAKER = "Media", "Limits", "Weaker choices; each prints a warning at start"
+_MEDIA, _LIMITS, _GUESSING = "Media", "Limits", "Password guessing"
+_WEAKER = "Weaker choices; each prints a warning at start"
 
 
 class ServeSettings(BaseModel):
@@ -225,8 +175,80 @@ class ServeSettings(BaseModel):
         gt=0,
         le=120,
     )
+    max_connections_per_source: int = _setting(
+        _LIMITS,
+        500,
+        "Of those connections, how many one IPv4 address (or one /64 of IPv6) may have: an "
+        "office behind one address has hundreds of phones, and one host cannot take all places.",
+        ge=1,
+        le=1000000,
+    )
+    max_handshakes_per_source: int = _setting(
+        _LIMITS,
+        50,
+        "Of those handshakes, how many one such source may have under way; phones that all "
+        "come back after a power cut try again by themselves.",
+        ge=1,
+        le=100000,
+    )
+    message_timeout_s: float = _setting(
+        _LIMITS,
+        30.0,
+        "How long a message may take from its first byte to its last, seconds; then the "
+        "connection is closed.",
+        gt=0,
+        le=3600,
+    )
+    idle_timeout_s: float = _setting(
+        _LIMITS,
+        60.0,
+        "How long a connection over which nobody has authenticated may stay without a message, "
+        "seconds. Those of phones that registered or called stay open.",
+        gt=0,
+        le=86400,
+    )
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         _LIMITS, "info", "How much is written to stderr. Keys and passwords never are."
+    )
+    guess_limit: int = _setting(
+        _GUESSING,
+        10,
+        "Wrong passwords from one address that ban it: nothing from there is listened to. For "
+        "the network around it (/24, or /64 of IPv6) the limit is 8 (or 2) times as high, and "
+        "5 times where somebody has authenticated within the last hour: a guesser in an office "
+        "must not ban it lightly. From the second on, the refusals wait up to 2 s. 0 switches "
+        "waiting and bans off.",
+        ge=0,
+        le=10000,
+    )
+    guess_window_s: float = _setting(
+        _GUESSING,
+        600.0,
+        "What was counted fades to the half in this time, seconds.",
+        gt=0,
+        le=604800,
+    )
+    ban_s: float = _setting(
+        _GUESSING,
+        600.0,
+        "How long a first ban lasts, seconds; each further one twice as long. 'sottovoce ban' "
+        "shows and lifts them.",
+        gt=0,
+        le=31536000,
+    )
+    ban_max_s: float = _setting(
+        _GUESSING,
+        86400.0,
+        "The longest ban, seconds; a source that has been quiet for as long begins anew.",
+        gt=0,
+        le=31536000,
+    )
+    ban_exempt: tuple[Network, ...] = _setting(
+        _GUESSING,
+        ("127.0.0.0/8", "::1/128"),
+        "Addresses and networks that are never banned nor made to wait, and that the limits "
+        "for one source do not hold for: this machine, or a proxy in front of the server.",
+        max_length=256,
     )
     allow_clear_text_sip: bool = _setting(
         _WEAKER,
@@ -271,6 +293,11 @@ class ServeSettings(BaseModel):
                 f"registration_min_s ({self.registration_min_s}) and registration_max_s "
                 f"({self.registration_max_s})",
             )
+        if self.ban_max_s < self.ban_s:
+            raise _fault(
+                ("ban_max_s", "ban_s"),
+                f"ban_max_s ({self.ban_max_s}) is below ban_s ({self.ban_s})",
+            )
         if self.rtp_port_max <= self.rtp_port_min:
             raise _fault(
                 ("rtp_port_max", "rtp_port_min"),
@@ -286,6 +313,10 @@ class ServeSettings(BaseModel):
     def certificate_addresses(self) -> tuple[str, ...]:
         """Those of ``certificate_names`` that are IP addresses."""
         return tuple(name for name in self.certificate_names if parse_address(name) is not None)
+
+    def exempt_networks(self) -> tuple[IpNetwork, ...]:
+        """``ban_exempt``, parsed."""
+        return tuple(map(ipaddress.ip_network, self.ban_exempt))
 
     def warnings(self) -> list[str]:
         """Say what each weaker choice gives away, one line each."""

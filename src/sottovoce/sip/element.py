@@ -305,6 +305,11 @@ class Element:
         self._framers.pop(flow.connection, None)
         self.transactions.connection_lost(flow, reason, now)
 
+    def progress_of(self, flow: Flow) -> tuple[int, int]:
+        """How many messages a connection has brought, and how many octets of the next one."""
+        framer = self._framers.get(flow.connection)
+        return (0, 0) if framer is None else (framer.messages, framer.waiting_bytes)
+
     def send_failed(self, send: Send, reason: str, now: float) -> None:
         """What :meth:`take_sends` gave could not be sent."""
         self.transactions.report_send_failed(send, reason, now)

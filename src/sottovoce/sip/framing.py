@@ -31,7 +31,15 @@ class StreamFramer:
     begins: close the connection.
     """
 
-    __slots__ = ("_after_crlf", "_buffer", "_needed_bytes", "_pings", "_pongs", "_scanned_bytes")
+    __slots__ = (
+        "_after_crlf",
+        "_buffer",
+        "_needed_bytes",
+        "_pings",
+        "_pongs",
+        "_scanned_bytes",
+        "messages",
+    )
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -40,6 +48,8 @@ class StreamFramer:
         self._after_crlf = False  # the last octets taken were one CRLF between messages
         self._pings = 0
         self._pongs = 0
+        self.messages = 0
+        "Handed over so far."
 
     def receive_bytes(self, data: bytes) -> None:
         """Take octets in the order in which the connection delivered them."""
@@ -73,6 +83,7 @@ class StreamFramer:
         message = bytes(buffer) if len(buffer) == needed else bytes(memoryview(buffer)[:needed])
         del buffer[:needed]
         self._needed_bytes = self._scanned_bytes = 0
+        self.messages += 1
         return message
 
     def take_pings(self) -> int:

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from sottovoce.secret import Secret
+from sottovoce.server.doorkeeper import Doorkeeper
 from sottovoce.server.flow_register import FlowRegister
+from sottovoce.server.guard import GuardSettings
 from sottovoce.server.location import WRITE_BEHIND_S, Location
 from sottovoce.server.node import Node
 from sottovoce.sip.authenticator import Authenticator
@@ -46,6 +48,7 @@ class Site:
             location=Location(self.store, 0.0),
             flows=FlowRegister("run", b"k" * 32),
             authenticator=Authenticator(DOMAIN, b"k" * 32, secrets.token_bytes),
+            doorkeeper=Doorkeeper(GuardSettings(), self.element, self.store, lambda: 1e9, 0.0),
             user_agent=UserAgent(self.element, random_bytes=secrets.token_bytes),
             registrar_settings=RegistrarSettings(),
             md5_only_agents=("oldphone/1",),

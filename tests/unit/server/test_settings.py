@@ -8,8 +8,8 @@ import pytest
 
 from sottovoce.errors import SettingsError
 from sottovoce.server.data_folder import SETTINGS_FILE
+from sottovoce.server.setting_types import ListenAddress
 from sottovoce.server.settings import (
-    ListenAddress,
     ServeSettings,
     load_settings,
     sample_settings,
