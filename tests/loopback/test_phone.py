@@ -230,3 +230,60 @@ async def test_twenty_calls_between_two_phones_all_carry_sound(office: Office) -
         async with asyncio.timeout(WAIT_S):
             while bob.calls:
                 await asyncio.sleep(0.01)
+
+
+async def lose_connection(phone: Phone) -> None:
+    """Cut it as a network does, and wait until the phone is back."""
+    phone._server._driver.close_flow(phone.flow)
+    async with asyncio.timeout(WAIT_S):
+        while phone.registered:
+            await asyncio.sleep(0.01)
+        await phone.wait_registered()
+
+
+@pytest.mark.parametrize("who_hangs_up", ["alice", "bob"])
+async def test_a_call_goes_on_over_the_next_connection(office: Office, who_hangs_up: str) -> None:
+    await office.start()
+    taking = Taking(answers=True)
+    async with (
+        Phone(office.account("bob"), on_incoming_call=taking) as bob,
+        Phone(office.account("alice")) as alice,
+    ):
+        call = await alice.call("bob")
+        at_bob = await taking.next()
+        await established(call, hold=True)
+        await lose_connection(alice)
+        await lose_connection(bob)
+        await lose_connection(alice)
+        await established(call, hold=False)
+        ending, told = (call, at_bob) if who_hangs_up == "alice" else (at_bob, call)
+        await ending.hangup()
+        await asyncio.wait_for(told.wait_ended(), WAIT_S)
+
+    assert told.ended_by_remote
+
+
+async def test_lost_connections_use_up_no_place_among_the_phones_of_a_user(office: Office) -> None:
+    await office.start(max_contacts_per_user=1)
+    taking = Taking(answers=True)
+    async with (
+        Phone(office.account("bob"), on_incoming_call=taking) as bob,
+        Phone(office.account("alice"), register=False) as alice,
+    ):
+        await lose_connection(bob)
+        await (await alice.call("bob")).hangup()
+
+
+async def test_a_caller_whose_connection_is_lost_stops_the_ringing(office: Office) -> None:
+    await office.start()
+    taking = Taking(answers=False)
+    async with (
+        Phone(office.account("bob"), on_incoming_call=taking),
+        Phone(office.account("alice")) as alice,
+    ):
+        call = alice.start_call("bob")
+        at_bob = await taking.next()
+        await lose_connection(alice)
+        await asyncio.wait_for(at_bob.wait_ended(), WAIT_S)
+
+    assert call.state is CallState.ENDED

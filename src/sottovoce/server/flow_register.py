@@ -17,6 +17,8 @@ from ..sip.uri import frozen_by_type
 
 _TAG_BYTES = 12  # 96 bits: a forger has one guess a request
 _MAX_TOKEN_CHARACTERS = 400
+#: Flows remembered that others have taken the place of; the oldest is forgotten first.
+MAX_REPLACED_FLOWS = 10_000
 
 
 @frozen_by_type
@@ -43,6 +45,7 @@ class FlowRegister:
         self._connections: dict[int, Flow] = {}
         self._udp_ports: set[tuple[str, int]] = set()
         self._any_address: set[int] = set()  # UDP ports open at every address of a family
+        self._successors: dict[str, str] = {}
 
     def add_udp_port(self, local: tuple[str, int]) -> None:
         """A UDP port is open; flows over it need no connection."""
@@ -59,6 +62,21 @@ class FlowRegister:
     def forget(self, flow: Flow) -> None:
         """The connection is gone."""
         self._connections.pop(flow.connection, None)
+
+    def replace(self, name: str, flow: Flow) -> None:
+        """A phone has come back over another flow: its calls go on there."""
+        newest = self.add(flow)
+        self._successors.pop(newest, None)  # so that no circle comes about
+        if name != newest:
+            self._successors[name] = newest
+        if len(self._successors) > MAX_REPLACED_FLOWS:
+            del self._successors[next(iter(self._successors))]
+
+    def newest(self, name: str) -> str:
+        """The name of the flow that has taken a flow's place; its own if none has."""
+        while (successor := self._successors.get(name)) is not None:
+            name = successor
+        return name
 
     def name_of(self, flow: Flow) -> str:
         """A flow's name, good for as long as :meth:`find` knows it."""

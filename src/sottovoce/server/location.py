@@ -1,13 +1,19 @@
 """Where the users of the domain are registered: in memory, written behind to the store."""
 
+import logging
 from collections.abc import Iterable
 
+from ..errors import LocalError
 from ..sip.registrar import Binding
 from ..store.interface import BindingStore
 
 #: A crash loses the registrations of at most this time; phones renew them anyway.
 WRITE_BEHIND_S = 1.0
 SWEEP_S = 60.0
+#: Between two attempts to write while the disk is full or the file is held.
+RETRY_S = 30.0
+
+log = logging.getLogger("sottovoce.server")
 
 
 class Location:
@@ -44,17 +50,22 @@ class Location:
         """Every address-of-record with a binding."""
         return tuple(self._bindings)
 
-    def save(self) -> None:
-        """Write what has changed."""
-        for aor in self._unsaved:
-            self._store.save_bindings(aor, self._bindings.get(aor, ()))
-        self._unsaved.clear()
-        self._save_at = None
+    def save(self, now: float) -> None:
+        """Write what has changed; what cannot be written stays for the next attempt."""
+        try:
+            for aor in tuple(self._unsaved):
+                self._store.save_bindings(aor, self._bindings.get(aor, ()))
+                self._unsaved.discard(aor)
+        except LocalError as error:  # calls do not need the disk: they go on
+            log.error("registrations are not saved, and a restart would forget them: %s", error)
+            self._save_at = now + RETRY_S
+        else:
+            self._save_at = None
 
     def handle_timer(self, now: float, now_utc: float) -> None:
         """Write behind, and drop what has expired."""
         if self._save_at is not None and self._save_at <= now:
-            self.save()
+            self.save(now)
         if self._sweep_at <= now:
             self._sweep_at = now + SWEEP_S
             for aor in self.aors():

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..deadlines import earliest
-from ..errors import ParseError, RemoteError
+from ..errors import LocalError, ParseError, RemoteError
 from ..pki.identity import canonical_domain
 from ..secret import Secret
 from ..sip import registrar
@@ -21,6 +21,7 @@ from ..sip.element import (
     KeepAliveReceived,
     MessageRefused,
 )
+from ..sip.header_values import NameAddress
 from ..sip.message import Request, Response
 from ..sip.proxy import ForwardingTarget, Proxy, has_looped
 from ..sip.server_transaction import ServerTransaction
@@ -32,6 +33,7 @@ from ..sip.transactions import (
     StrayResponse,
 )
 from ..sip.transport import Flow, host_port
+from ..sip.uas_checks import unsupported_field
 from ..sip.uri import SipUri, frozen_by_type
 from ..sip.user_agent import UserAgent
 from ..store.interface import AccountStore
@@ -145,11 +147,14 @@ class Node:
             self._decide(transaction, request, now)
         except RemoteError as error:
             self._refuse(transaction, error, now)
+        except LocalError as error:  # the store cannot be read, for one
+            log.error("%s", error)
+            self._element.reply(transaction, 500, now)
 
     def _refuse(self, transaction: ServerTransaction, error: RemoteError, now: float) -> None:
         text = str(error).replace("\\", "").replace('"', "'")
         warning = [("Warning", f'399 {self.domain} "{text}"')] if text.isprintable() else []
-        self._element.reply(transaction, error.status_hint, now, fields=warning)
+        self._element.turn_away(transaction, error.status_hint, now, fields=warning)
 
     # Requests
 
@@ -180,15 +185,15 @@ class Node:
         if request.max_forwards == 0 and not (
             request.method in ("OPTIONS", "REGISTER") and self._is_ours(request.uri)
         ):
-            self._element.reply(transaction, 483, now)
+            self._element.turn_away(transaction, 483, now)
             return True
         if has_looped(request, tuple(self._element.sent_by.values())):
-            self._element.reply(transaction, 482, now)
+            self._element.turn_away(transaction, 482, now)
             return True
         unknown = [each for each in request.items("proxy-require") if each not in PROXY_SUPPORTED]
         if unknown:
-            fields = [("Unsupported", ", ".join(unknown))]
-            self._element.reply(transaction, 420, now, fields=fields)
+            fields = unsupported_field(unknown)
+            self._element.turn_away(transaction, 420, now, fields=fields)
             return True
         return False
 
@@ -199,12 +204,15 @@ class Node:
         if "route" in request and "lr" in uri.params and self._flows.read_token(uri.user or ""):
             # A strict router before us put the remote target behind the routes.
             routes = request.items("route")
-            last = routes.pop()
+            if not routes or "\0" in "".join(routes):
+                raise ParseError("Route: holds no target that can be sent to")
+            last = NameAddress.parse(routes.pop())
+            _ = last.sip_uri  # reading is checking
             request = request.without("route")
             if routes:
                 request = request.with_top("Route", ", ".join(routes))
             pair = self._flows.read_token(uri.user or "")
-            request = request.with_request_uri(last.strip().lstrip("<").partition(">")[0])
+            request = request.with_request_uri(last.uri)
         for route in request.routes:
             top = route.sip_uri
             if not self._is_ours(top):
@@ -235,7 +243,7 @@ class Node:
     ) -> None:
         target = self._other_end(request, pair, transaction.flow)
         if target is None:
-            self._element.reply(transaction, 480, now)
+            self._element.turn_away(transaction, 480, now)
         else:
             self._proxy.forward(transaction, self._without_own_credentials(request), [target], now)
 
@@ -257,9 +265,10 @@ class Node:
     def _other_end(self, request: Request, pair: FlowPair, flow: Flow) -> ForwardingTarget | None:
         """The flow on the other side of the dialog; None if it, or the right to it, is gone."""
         arrived = self._flows.name_of(flow)
-        if arrived not in (pair.caller, pair.callee):
+        caller, callee = self._flows.newest(pair.caller), self._flows.newest(pair.callee)
+        if arrived not in (caller, callee):
             return None
-        name = pair.callee if arrived == pair.caller else pair.caller
+        name = callee if arrived == caller else caller
         other = self._flows.find(name)
         if other is None or (request.uri.secure and not other.secure):
             return None
@@ -329,13 +338,13 @@ class Node:
             fields = [("Allow", ALLOW), ("Accept", "application/sdp"), ("Supported", "path")]
             self._element.reply(transaction, 200, now, fields=fields)
         elif request.method in METHODS:
-            self._element.reply(transaction, 404, now)
+            self._element.turn_away(transaction, 404, now)
         else:
-            self._element.reply(transaction, 405, now, fields=[("Allow", ALLOW)])
+            self._element.turn_away(transaction, 405, now, fields=[("Allow", ALLOW)])
 
     def _refuse_foreign(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         if request.to.tag:
-            self._element.reply(transaction, 481, now)
+            self._element.turn_away(transaction, 481, now)
         elif self._may_use_domain(transaction, request, now):
             warning = f'399 {self.domain} "calls to other domains are not set up here"'
             self._element.reply(transaction, 403, now, fields=[("Warning", warning)])
@@ -380,7 +389,7 @@ class Node:
         if verdict.outcome is Outcome.REFUSED:
             self._doorkeeper.refuse(transaction, verdict.unverified_username, status, fields, now)
         else:
-            self._element.reply(transaction, status, now, fields=fields)
+            self._element.turn_away(transaction, status, now, fields=fields)
         return None
 
     def _find_ha1(self, user: str, algorithm: Algorithm) -> Secret[str] | None:
@@ -402,7 +411,7 @@ class Node:
     def _register(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         """Section 10.3."""
         if not self._is_ours(request.uri):
-            self._element.reply(transaction, 403, now)
+            self._element.turn_away(transaction, 403, now)
             return
         user = self._authenticate(transaction, request, now, proxy=False)
         if user is None:
@@ -416,14 +425,20 @@ class Node:
             return
         aor = SipUri.parse(f"sip:{registered.user}@{self.domain}").canonical_aor()
         now_utc = self._wall_clock()
+        # What is bound to a lost connection can never be reached again: it goes.
+        bound = self._location.find(aor, now_utc)
+        live = [each for each in bound if self._flows.find(each.flow) is not None]
         result = registrar.apply(
             request,
-            self._location.find(aor, now_utc),
+            live,
             now_utc=now_utc,
             flow=self._flows.add(transaction.flow),
             settings=self._registrar_settings,
         )
         if result.status == 200:
+            for each in bound:  # one Call-ID is one phone (section 10.2): it has come back
+                if each not in live and each.call_id == request.call_id:
+                    self._flows.replace(each.flow, transaction.flow)
             self._location.replace(aor, result.bindings, now)
             log.info("= %s registered %s, %d phones", transaction.flow, aor, len(result.bindings))
         response = Response.to_request(
@@ -442,7 +457,7 @@ class Node:
             self._element.reply(transaction, 503, now, fields=fields)
             self._proxy.receive_event(CancelReceived(transaction), now)
         self._user_agent.shut_down(now)
-        self._location.save()
+        self._location.save(now)
 
     # The rest of the five calls
 

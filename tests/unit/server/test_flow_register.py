@@ -1,5 +1,7 @@
 """Flow tokens: RFC 5626 section 5.2."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,6 +65,27 @@ def test_a_udp_port_at_every_address_has_flows_at_each() -> None:
 
     assert flows.find(flows.name_of(BOB)) == BOB
     assert flows.find(flows.name_of(elsewhere)) is None
+
+
+def test_a_flow_that_others_took_the_place_of_leads_to_the_newest() -> None:
+    flows = register()
+    second, third = replace(ALICE, connection=8), replace(ALICE, connection=9)
+    flows.replace("run0/7", ALICE)
+    flows.replace(flows.add(ALICE), second)
+    flows.replace(flows.add(second), third)
+
+    assert flows.newest("run0/7") == flows.newest(flows.name_of(ALICE)) == flows.name_of(third)
+    assert flows.newest("run0/8") == "run0/8"
+
+
+def test_a_phone_that_goes_back_to_a_udp_flow_makes_no_circle() -> None:
+    flows = register()
+    one, other = flows.add(BOB), replace(BOB, remote=("203.0.113.9", 5070))
+    flows.replace(one, other)
+    flows.replace(flows.name_of(other), BOB)
+    flows.replace(one, BOB)
+
+    assert flows.newest(flows.name_of(other)) == flows.newest(one) == one
 
 
 @pytest.mark.rfc("rfc5626-3581", 12)
