@@ -101,7 +101,7 @@ class Doorkeeper:
             entry = (due_at, next(self._order), transaction, status, fields)
             heapq.heappush(self._waiting, entry)
         else:
-            self._element.reply(transaction, status, now, fields=fields)
+            self._element.turn_away(transaction, status, now, fields=fields)
         self._enforce(judgement)
 
     def note_malformed(self, flow: Flow) -> None:
@@ -159,7 +159,7 @@ class Doorkeeper:
         """Send the refusals that have waited, and look after the store."""
         while self._waiting and self._waiting[0][0] <= now:
             _, _, transaction, status, fields = heapq.heappop(self._waiting)
-            self._element.reply(transaction, status, now, fields=fields)
+            self._element.turn_away(transaction, status, now, fields=fields)
         if self._look_at <= now:
             self._look_at = now + _LOOK_S
             self._look()

@@ -113,7 +113,7 @@ class Element:
             self._refuse_stream(flow, error)
             return
         if pings := framer.take_pings():
-            self._sends += [Send(flow, b"\r\n")] * pings  # RFC 5626 section 4.4.1: the pongs
+            self._sends.append(Send(flow, b"\r\n" * pings))  # RFC 5626 section 4.4.1: the pongs
         if framer.take_pongs() or pings:
             self._events.append(KeepAliveReceived(flow))
 
@@ -183,13 +183,11 @@ class Element:
         """RFC 3261 section 8.2.7, with a To tag that a repeat of the request gets again."""
         if request.method == "ACK":
             return
-        digest = hashlib.blake2s(request.call_id.encode("utf-8", "surrogateescape"))
         fields = [("Warning", warning)] if warning.isprintable() and warning else []
         if retry_after_s is not None:
             fields.append(("Retry-After", str(retry_after_s)))
-        response = Response.to_request(
-            request, status, to_tag=digest.hexdigest()[:16], fields=fields
-        )
+        tag = _stateless_tag(request)
+        response = Response.to_request(request, status, to_tag=tag, fields=fields)
         reply_flow = flow
         if not flow.transport.reliable and request.top_via.rport is None:
             port = request.top_via.port or Transport.UDP.default_port
@@ -262,6 +260,24 @@ class Element:
             transaction.request, status, reason, to_tag=tag, fields=fields
         )
         return self.transactions.respond(transaction, response, now)
+
+    def turn_away(
+        self,
+        transaction: ServerTransaction,
+        status: int,
+        now: float,
+        *,
+        fields: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Refuse a request of somebody who has proved nothing, once, and keep nothing of it.
+
+        RFC 3261 section 26.3.2.4: a refusal that is repeated until its ACK comes hits whoever
+        owns a made-up address a dozen times, and a flood of requests would fill our memory.
+        A client that does not get it sends its request again.
+        """
+        tag = _stateless_tag(transaction.request)
+        self.reply(transaction, status, now, fields=fields, to_tag=tag)
+        self.transactions.drop(transaction, now)
 
     def cancel(self, transaction: ClientTransaction, now: float) -> bool:
         """Cancel an INVITE under way; False if it must wait for a provisional response."""
@@ -339,6 +355,12 @@ class Element:
     def _collect_transaction_sends(self) -> None:
         """Keep the order in which transactions and we ourselves produced bytes."""
         self._sends += self.transactions.take_sends()
+
+
+def _stateless_tag(request: Request) -> str:
+    """A To tag that a repeat of the request gets again (section 8.2.7)."""
+    digest = hashlib.blake2s(request.call_id.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:16]
 
 
 def _with_source(via: Via, flow: Flow) -> Via:

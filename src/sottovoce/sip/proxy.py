@@ -199,11 +199,10 @@ class Proxy:
         if status == 100:  # hop by hop, never forwarded (section 16.7 item 5)
             self._note_provisional(branch, now)
             return
-        try:
-            back = response.without_top_item("via")
-        except ParseError:
-            return
-        if "via" not in back:  # it was meant for us alone
+        back = _without_own_via(response)
+        if back is None:
+            if status >= 200:  # nothing else will come of this branch
+                self._end_branch(branch, 502, now)
             return
         if status < 200:
             self._note_provisional(branch, now)
@@ -286,6 +285,15 @@ class Proxy:
     def next_deadline(self) -> float | None:
         """When to call :meth:`handle_timer`, or None."""
         return self._timer_c.next_deadline()
+
+
+def _without_own_via(response: Response) -> Response | None:
+    """Take our Via off; None if no readable one is left, so that nobody can be meant."""
+    try:
+        back = response.without_top_item("via")
+    except ParseError:
+        return None
+    return back if "via" in back else None
 
 
 def _forwarded_fields(request: Request) -> list[Field]:

@@ -11,10 +11,11 @@ from email.utils import format_datetime
 from math import ceil
 
 from ..errors import ParseError
-from .grammar import format_params, join_items, parse_delta_seconds, unquote
+from .grammar import format_params, parse_delta_seconds, unquote
 from .header_values import NameAddress
 from .message import Request
 from .reasons import REASONS
+from .uas_checks import unsupported_field
 from .uri import SipUri, bracketed
 
 MAX_CONTACT_CHARACTERS = 2048
@@ -155,7 +156,7 @@ def apply(
 def _check_require(request: Request) -> None:
     unknown = [tag for tag in request.items("require") if tag.lower() not in _SUPPORTED]
     if unknown:
-        raise _Refused(420, ("Unsupported", join_items(unknown)))
+        raise _Refused(420, *unsupported_field(unknown))
 
 
 def _updated(

@@ -204,6 +204,11 @@ class ServerTransaction:
         """Tell the transaction that its response could not be sent."""
         self._step(Input.TRANSPORT_ERROR, now)
 
+    def drop(self) -> None:
+        """End here and now, whatever the state; nothing is sent or reported any more."""
+        self.state = State.TERMINATED
+        self._due_at.clear()
+
     def handle_timer(self, now: float) -> None:
         """Fire every timer due at or before ``now``, earliest first."""
         while self._due_at:

@@ -263,9 +263,13 @@ class Transactions:
         return sent
 
     def drop(self, transaction: ServerTransaction, now: float) -> None:
-        """Forget a request that gets no answer any more (RFC 4320 section 4.2)."""
-        transaction.state = server_transaction.State.TERMINATED
-        self._settle_server(transaction, now)
+        """Forget a request that gets no answer any more, or is answered only once.
+
+        RFC 4320 section 4.2, RFC 3261 section 26.3.2.4.
+        """
+        if transaction.state is not server_transaction.State.TERMINATED:
+            transaction.drop()
+            self._settle_server(transaction, now)
 
     # What the transport tells
 

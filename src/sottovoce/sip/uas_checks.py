@@ -63,9 +63,14 @@ def check_require(request: Request, supported: Collection[str]) -> None:
     """420 for an extension that is required and not known (section 8.2.2.3)."""
     unknown = [each for each in request.items("require") if each.lower() not in supported]
     if unknown:
-        named = ", ".join(filter(is_token, unknown[:MAX_UNSUPPORTED]))
-        fields = [("Unsupported", named)] if named else []
+        fields = unsupported_field(unknown)
         raise Refusal(420, "Require names what is not supported", *fields)
+
+
+def unsupported_field(unknown: Sequence[str]) -> list[tuple[str, str]]:
+    """Name unknown extensions in a 420; none of those that a header cannot carry."""
+    named = ", ".join(filter(is_token, unknown[:MAX_UNSUPPORTED]))
+    return [("Unsupported", named)] if named else []
 
 
 def check_content(request: Request) -> None:
