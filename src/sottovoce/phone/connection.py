@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..errors import AuthenticationFailed, CallFailed, Error, LocalError, RequestFailed, Unreachable
+from ..net.dns import Resolver
 from ..net.driver import Driver
 from ..net.tls import TlsSecurity, client_context
 from ..sip.digest_client import DigestClient
@@ -20,8 +21,9 @@ from ..sip.session_events import (
     Unregistered,
     UserAgentEvent,
 )
-from ..sip.transport import Flow, Transport, host_port
+from ..sip.transport import Flow, Target, Transport, host_port
 from ..sip.user_agent import UserAgent
+from .failover import use_first
 from .settings import Account
 
 log = logging.getLogger("sottovoce.phone")
@@ -74,6 +76,9 @@ class ServerConnection:
         self._settled: asyncio.Future[None] | None = None
         self._return: asyncio.Task[None] | None = None
         self._keep_alive: KeepAlive | None = None
+        self._resolver = Resolver(account.dns_server)
+        self._trying = False
+        self._lost: Flow | None = None
         self._closing = False
 
     @property
@@ -99,15 +104,27 @@ class ServerConnection:
         return f"sip:{self._contact_user}@{host_port(*flow.local)}{param}"
 
     async def open(self) -> None:
-        """Connect and register.
+        """Connect and register, at the first of the domain's servers that takes us.
 
         Raises:
-            Unreachable: No connection came about.
-            CertificateRefused: The server cannot prove that it is the account's.
+            Unreachable: No connection came about, or no server answers the registration.
+            CertificateRefused: A server cannot prove that it is the account's, and no other
+                does.
             RequestFailed: It does not take the registration.
 
         """
-        old, target = self._flow, self._account.target()
+        self._trying = True
+        try:
+            hop = self._account.next_hop()
+            targets = await self._resolver.locate(
+                hop.uri, transports=hop.transports, domain=self._account.domain
+            )
+            await use_first(targets, self._try)
+        finally:
+            self._trying = False
+
+    async def _try(self, target: Target) -> None:
+        old = self._flow
         self._flow = await self._driver.connect(target)
         self.security = self._driver.security_of(self._flow)
         log.info("= connected to %s", target)
@@ -117,6 +134,8 @@ class ServerConnection:
         self._keep_alive = KeepAlive(random.random, now) if reliable else None
         if old is not None:  # registers anew by itself
             self.agent.replace_flow(old, self._flow, now, contact=self.contact)
+            if old != self._flow:
+                self._driver.close_flow(old)
         if self._registers and self._registration is None:
             uri = self._account.sip_uri
             self._registration = self.agent.register(
@@ -131,6 +150,8 @@ class ServerConnection:
         self.pump()
         if self._registration is not None:
             await self._settled
+        if self._lost == self._flow:
+            raise Unreachable(503, f"{target} closed the connection at once")
 
     async def close(self) -> None:
         """Unregister and disconnect."""
@@ -193,6 +214,9 @@ class ServerConnection:
         self.registered.clear()
         if self._settled is not None and not self._settled.done():
             self._settle(Unreachable(503, f"connection lost: {reason}"))
+        self._lost = flow
+        if self._trying:
+            return  # whoever tries finds out, and goes on to the next server
         if self._return is None or self._return.done():
             self._return = self._loop.create_task(self._come_back())
 

@@ -1,13 +1,25 @@
 """What a phone must know: who it is, where its server is, and how much protection it wants."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import ParseError, SettingsError
 from ..keying.negotiation import SrtpPolicy
+from ..net.dns import parse_name_server
 from ..secret import Secret
-from ..sip.transport import Target, Transport, target_of_uri
+from ..sip.transport import Transport
 from ..sip.uri import SipUri
+
+
+@dataclass(frozen=True, slots=True)
+class NextHop:
+    """Where a phone looks for its server; whom the certificate must prove is another matter."""
+
+    uri: SipUri
+    "What to look up by RFC 3263."
+
+    transports: tuple[Transport, ...]
+    "What may be used, the preferred first."
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +33,8 @@ class Account:
     "Digest password; kept as a Secret."
 
     outbound_proxy: str = ""
-    "Where to connect, ``host:5061;transport=tls``; the domain itself if empty."
+    """Where to connect, ``host:5061;transport=tls``; if empty, where the domain's DNS says.
+    A host without a port is looked up in the DNS as a domain is (RFC 3263)."""
 
     ca_file: Path | str | None = None
     "Trust anchors in PEM, instead of the system's."
@@ -44,10 +57,15 @@ class Account:
     allow_keys_in_clear_text: bool = False
     "Let SRTP keys travel where third parties read them: the media is then in clear, too."
 
+    dns_server: str = ""
+    "Name server as ``address:port`` in place of the system's, for tests and labs."
+
     def __post_init__(self) -> None:
         if isinstance(self.password, str):
             object.__setattr__(self, "password", Secret(self.password))
-        self.target()
+        self.next_hop()
+        if self.dns_server:
+            parse_name_server(self.dns_server)
 
     @property
     def secret(self) -> Secret[str]:
@@ -90,7 +108,7 @@ class Account:
     def warnings(self) -> list[str]:
         """Say what each weaker choice gives away, one line each."""
         found = []
-        if not self.target().transport.secure:
+        if not all(each.secure for each in self.next_hop().transports):
             found.append("allow_clear_text_sip: third parties can read and change the signalling")
         if self.allow_keys_in_clear_text:
             found.append("allow_keys_in_clear_text: whoever reads SRTP keys on the way can listen")
@@ -98,8 +116,11 @@ class Account:
             found.append(f"srtp {self.srtp.value}: calls may be in clear text")
         return found
 
-    def target(self) -> Target:
-        """Where to connect.
+    def next_hop(self) -> NextHop:
+        """Where to look for the server.
+
+        Without a transport it is TLS, unless clear text is allowed: then it is what the
+        domain's DNS says (RFC 3263 section 4.1).
 
         Raises:
             SettingsError: The outbound proxy is written wrongly, contradicts the account's
@@ -108,20 +129,33 @@ class Account:
         """
         uri = self.sip_uri
         if self.outbound_proxy:
-            target = parse_outbound_proxy(self.outbound_proxy, secure=uri.secure, domain=uri.host)
-        elif uri.transport in (None, "tls"):
-            target = Target(Transport.TLS, uri.host, uri.port or 5061, uri.host)
+            hop = parse_outbound_proxy(self.outbound_proxy, secure=uri.secure)
         else:
-            target = target_of_uri(uri)
-        if not target.transport.secure and not self.allow_clear_text_sip:
+            hop = self._own_domain(uri)
+        if not (self.allow_clear_text_sip or all(each.secure for each in hop.transports)):
+            shown = ", ".join(each.value for each in hop.transports)
             raise SettingsError(
-                f"{target}: {target.transport.value} shows every message to third parties; "
+                f"{hop.uri}: {shown} shows every message to third parties; "
                 "use transport=tls, or allow it with --allow-clear-text-sip"
             )
-        return target
+        return hop
+
+    def _own_domain(self, uri: SipUri) -> NextHop:
+        if uri.secure and uri.transport == "udp":
+            raise SettingsError(
+                f"{uri}: sips means TLS, which does not run over UDP; drop transport=udp"
+            )
+        if uri.secure:
+            return NextHop(replace(uri, user=None, password=None), (Transport.TLS,))
+        named = uri.transport
+        if named is None and self.allow_clear_text_sip:
+            bare = SipUri("sip", None, None, uri.host, uri.port)
+            return NextHop(bare, (Transport.TLS, Transport.TCP, Transport.UDP))
+        kind = _transport_named(named or "tls", f"account {self.uri!r}")
+        return _over(uri.host, uri.port, kind)
 
 
-def parse_outbound_proxy(text: str, *, secure: bool, domain: str) -> Target:
+def parse_outbound_proxy(text: str, *, secure: bool) -> NextHop:
     """Read ``host[:port][;transport=tls]``, the form in which desk phones have it.
 
     Without a transport it is TLS.
@@ -129,7 +163,6 @@ def parse_outbound_proxy(text: str, *, secure: bool, domain: str) -> Target:
     Args:
         text: The setting; ``sip:`` or ``sips:`` may stand before it.
         secure: The account is ``sips``.
-        domain: Whom the certificate must prove, whatever host is dialled.
 
     Raises:
         SettingsError: It is of another form, or the transport contradicts ``sips``.
@@ -145,15 +178,22 @@ def parse_outbound_proxy(text: str, *, secure: bool, domain: str) -> Target:
         raise SettingsError(
             f"outbound proxy {text!r}: {error}; expected host:5061;transport=tls"
         ) from None
-    transport = uri.transport or "tls"
-    if transport not in ("tls", "tcp", "udp"):
+    transport = _transport_named(uri.transport or "tls", f"outbound proxy {text!r}")
+    if secure and not transport.secure:
         raise SettingsError(
-            f"outbound proxy {text!r}: transport {transport!r} is not one of tls, tcp, udp"
-        )
-    if secure and transport != "tls":
-        raise SettingsError(
-            f"outbound proxy {text!r}: sips means TLS, which transport={transport} is not; "
+            f"outbound proxy {text!r}: sips means TLS, which transport={uri.transport} is not; "
             "use transport=tls, or a sip: account"
         )
-    kind = Transport(transport.upper())
-    return Target(kind, uri.host, uri.port or kind.default_port, domain)
+    return _over(uri.host, uri.port, transport)
+
+
+def _transport_named(name: str, where: str) -> Transport:
+    try:
+        return Transport(name.upper())
+    except ValueError:
+        raise SettingsError(f"{where}: transport {name!r} is not one of tls, tcp, udp") from None
+
+
+def _over(host: str, port: int | None, transport: Transport) -> NextHop:
+    params: dict[str, str | None] = {"transport": transport.value.lower()}
+    return NextHop(SipUri("sip", None, None, host, port, params), (transport,))

@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from ..errors import SettingsError
-from .uri import SipUri
-
 
 class Transport(Enum):
     """Transports by the name they have in a Via header (RFC 3261 section 20.42)."""
@@ -85,31 +82,3 @@ Hop = Flow | Target
 def host_port(host: str, port: int) -> str:
     """``host:port`` with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def target_of_uri(uri: SipUri, *, domain: str | None = None) -> Target:
-    """Choose transport, host and port for a URI, as RFC 3263 section 4 does without DNS.
-
-    Args:
-        uri: A Request-URI, a Route entry or an outbound proxy.
-        domain: Whom the certificate must prove; the URI's host if None.
-
-    Raises:
-        SettingsError: The URI contradicts itself: TLS over UDP does not exist.
-
-    """
-    named = (uri.transport or "").lower()
-    if uri.secure and named == "udp":
-        raise SettingsError(
-            f"{uri}: sips means TLS, which does not run over UDP; drop transport=udp"
-        )
-    if uri.secure or named == "tls":
-        transport = Transport.TLS
-    elif named in ("", "udp"):
-        transport = Transport.UDP
-    elif named == "tcp":
-        transport = Transport.TCP
-    else:
-        raise SettingsError(f"{uri}: transport {named!r} is not one of udp, tcp, tls")
-    host = uri.host.strip("[]")
-    return Target(transport, host, uri.port or transport.default_port, domain or host)
