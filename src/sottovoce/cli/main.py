@@ -14,7 +14,7 @@ from ..errors import Error, LocalError
 from .output import FAILED, INTERRUPTED, WRONG_USE, error_document, print_error, print_json
 
 #: Modules of this package, in the order of ``--help``; each has ``register(app)``.
-COMMANDS = ("serve", "call", "answer", "user", "cert", "demo")
+COMMANDS = ("serve", "call", "answer", "user", "ban", "cert", "demo")
 
 
 def make_app() -> typer.Typer:

@@ -31,6 +31,24 @@ def prefix_of(address: IpAddress) -> IpNetwork:
     return ipaddress.ip_network((address, PREFIX_BITS[address.version]), strict=False)
 
 
+def parse_network(text: str) -> IpNetwork:
+    """Read an address or a network, as an operator writes it.
+
+    Raises:
+        ValueError: It is neither; says why.
+
+    """
+    if "/" in text:
+        return ipaddress.ip_network(text)
+    return ipaddress.ip_network(parse_source(text))
+
+
+def network_text(network: IpNetwork) -> str:
+    """Write a network; one of a single address as that address."""
+    single = network.prefixlen == network.max_prefixlen
+    return str(network.network_address if single else network)
+
+
 def one_source(text: str) -> str:
     """Name what is counted as one peer: an IPv4 address, or a /64 of IPv6."""
     if ":" not in text:
