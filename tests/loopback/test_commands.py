@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from sottovoce import Account, Call, Phone
 from sottovoce.media.tone import tone, tone_level_dbov
 from sottovoce.media.wav import WavWriter, read_wav
 from sottovoce.net.tls import server_context
@@ -238,6 +239,61 @@ def test_no_server_there_is_told_with_its_address() -> None:
 
     assert finished.status == 1
     assert f"nothing answers at TLS {place}" in finished.error
+
+
+@pytest.mark.parametrize("arguments", [("call", "echo", "--json"), ("answer", "--json")])
+def test_ctrl_c_ends_a_command_that_still_waits_for_its_server(arguments: Sequence[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(TIMEOUT_S)
+        place = f"127.0.0.1:{silent.getsockname()[1]}"
+        with subprocess.Popen(
+            [*PROGRAM, *arguments, "--account", f"sips:alice@{DOMAIN}", "--outbound-proxy", place],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "SOTTOVOCE_PASSWORD": "x"},
+        ) as process:  # fmt: skip
+            connection, _ = silent.accept()
+            process.send_signal(signal.SIGINT)
+            out, error = process.communicate(timeout=5)
+            connection.close()
+
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in error
+
+
+async def test_a_call_interrupted_while_it_rings_is_no_success(serve: Running) -> None:
+    ringing, ended = asyncio.Event(), asyncio.Event()
+
+    async def ring(call: Call) -> None:
+        ringing.set()
+        await call.wait_ended()
+        ended.set()
+
+    ca = str(serve.ready["ca"])
+    bob = Account(f"sips:bob@{DOMAIN}", serve.passwords["bob"], serve.place, ca_file=ca)
+    async with Phone(bob, on_incoming_call=ring):
+        process = await asyncio.create_subprocess_exec(
+            *PROGRAM, "call", "bob", "--account", f"sips:alice@{DOMAIN}", "--json",
+            "--outbound-proxy", serve.place, "--ca", ca,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env={**os.environ, "SOTTOVOCE_PASSWORD": serve.passwords["alice"]},
+        )  # fmt: skip
+        await asyncio.wait_for(ringing.wait(), TIMEOUT_S)
+        process.send_signal(signal.SIGINT)
+        out, _ = await process.communicate()
+        await asyncio.wait_for(ended.wait(), TIMEOUT_S)
+
+    assert process.returncode == 130
+    assert json.loads(out)["status"] == 487
+
+
+def test_a_recording_that_the_disk_cuts_short_is_a_failure(serve: Running) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full, a disk that is always full; Linux has it")
+    finished = serve.command("call", "echo", "--record", "/dev/full", "--duration", "1.5", "--json")
+
+    assert finished.status == 1
+    assert "No space left" in finished.document["error"]
+    assert finished.document["status"] == 200
 
 
 @pytest.mark.parametrize(

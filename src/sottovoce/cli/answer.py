@@ -9,7 +9,7 @@ import typer
 
 from .call_screen import CallScreen
 from .options import JsonOption, PasswordStdinOption
-from .output import print_json, stderr_console
+from .output import INTERRUPTED, print_json, stderr_console
 from .phone_options import (
     AccountOption,
     CaOption,
@@ -92,7 +92,10 @@ def answer(
         allow_clear_text_sip=allow_clear_text_sip,
         allow_keys_in_clear_text=allow_keys_in_clear_text,
     )
-    return asyncio.run(_Script(made, play, record, echo, count, duration, json).run())
+    try:
+        return asyncio.run(_Script(made, play, record, echo, count, duration, json).run())
+    except asyncio.CancelledError:
+        return INTERRUPTED
 
 
 class _Script:
@@ -117,6 +120,7 @@ class _Script:
         self._json = json
         self._taken = 0
         self._over = 0
+        self._ready = False
         self._stop = asyncio.Event()
 
     async def run(self) -> int:
@@ -125,10 +129,17 @@ class _Script:
 
         if self._play is not None:
             load_wav(self._play, 8000)  # a bad file is told before anybody calls
-        loop = asyncio.get_running_loop()
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def interrupt() -> None:
+            self._stop.set()
+            if not self._ready and task is not None:
+                task.cancel()
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(number, interrupt)
         async with Phone(self._account, on_incoming_call=self._take):
+            self._ready = True
             if self._json:
                 print_json({"event": "ready", "account": self._account.uri})
             else:

@@ -11,7 +11,7 @@ import typer
 from ..errors import RequestFailed
 from .call_screen import CallScreen, padlocks
 from .options import JsonOption, PasswordStdinOption
-from .output import FAILED, error_document, print_error, print_json, stdout_console
+from .output import FAILED, INTERRUPTED, error_document, print_error, print_json, stdout_console
 from .phone_options import (
     AccountOption,
     CaOption,
@@ -108,11 +108,18 @@ def call(
             print_json(document | error_document(error))
         print_error(str(error))
         return FAILED
+    except asyncio.CancelledError:
+        return INTERRUPTED
+    cut_short = finished.recording_error
     if json:
-        print_json(call_document(finished))
+        document = call_document(finished)
+        print_json(document | {"error": cut_short} if cut_short else document)
     else:
         _print_summary(finished)
-    return 0
+    if cut_short:
+        print_error(cut_short)
+        return FAILED
+    return 0 if finished.answered_at is not None else INTERRUPTED
 
 
 class _Script:
@@ -144,9 +151,16 @@ class _Script:
         if self._play is not None:
             load_wav(self._play, 8000)  # a bad file is told before anybody's phone rings
         stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def interrupt() -> None:
+            if self.call is not None:
+                stop.set()
+            elif task is not None:  # there is nothing to hang up yet
+                task.cancel()
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, interrupt)
         async with Phone(self._account, register=False) as phone:
             self.call = call = phone.start_call(self._address)
             async with CallScreen(call):
