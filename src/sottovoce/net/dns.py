@@ -245,7 +245,7 @@ def parse_name_server(text: str) -> tuple[str, int]:
 
     """
     host, colon, port = text.rpartition(":")
-    if not colon or is_ip_address(text):
+    if not colon or is_ip_address(text.strip("[]")):
         host, port = text, str(_DNS_PORT)
     host = host.strip("[]")
     if not is_ip_address(host) or not port.isdecimal() or not 0 < int(port) <= MAX_PORT:
