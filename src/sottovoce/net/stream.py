@@ -112,6 +112,8 @@ class StreamConnection:
                 do_handshake_on_connect=False,
             )
         except (OSError, ValueError) as error:
+            # The descriptor is closed already; its number may be another connection's by then.
+            self._fd = -1
             self._loop.call_soon(self._fail, OSError(f"no TLS on this connection: {error}"))
             return
         self._loop.add_reader(self._fd, self._shake_hands)
@@ -239,8 +241,9 @@ class StreamConnection:
         if self.state is State.CLOSED:
             return
         self.state = State.CLOSED
-        self._loop.remove_reader(self._fd)
-        self._loop.remove_writer(self._fd)
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            self._loop.remove_writer(self._fd)
         self._queue.clear()
         self._queued_bytes = 0
         # Not unwrap(): that waits for the peer, and a close of the socket tells it as well.
