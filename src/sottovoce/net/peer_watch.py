@@ -106,6 +106,7 @@ class PeerWatch:
         self._peers: dict[int, _Peer] = {}
         self._connections: dict[str, int] = {}
         self._handshakes: dict[str, int] = {}
+        self._told: set[str] = set()
         shortest_s = min(limits.message_timeout_s, limits.idle_timeout_s)
         self.sweep_s = min(shortest_s / _SWEEPS_A_LIMIT, _SWEEP_MAX_S)
 
@@ -119,7 +120,9 @@ class PeerWatch:
             and self._handshakes.get(source, 0) < limits.max_handshakes_per_source
         ) or self._gate.exempts(address):
             return True
-        log.warning("connection of %s refused: the limit for one source is reached", address)
+        if source not in self._told:  # one line, however often it tries
+            self._told.add(source)
+            log.warning("connections of %s refused: the limit for one source is reached", address)
         return False
 
     def begin(self, number: int, address: str, now: float) -> None:
@@ -142,6 +145,7 @@ class PeerWatch:
         peer = self._peers.pop(number, None)
         if peer is not None:
             _subtract(self._connections, peer.source)
+            self._told.discard(peer.source)
             if peer.handshaking:
                 _subtract(self._handshakes, peer.source)
 
