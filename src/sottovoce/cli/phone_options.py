@@ -24,6 +24,7 @@ FILE_KEYS = (
     "auth_user",
     "display_name",
     "outbound_proxy",
+    "dns_server",
     "ca",
     "srtp",
 )
@@ -42,8 +43,9 @@ ProxyOption = Annotated[
     typer.Option(
         "--outbound-proxy",
         metavar="HOST:PORT;transport=tls",
-        help="Where to connect, in the form desk phones have it; the account's domain without "
-        "it. Whatever host stands here, its certificate must be the domain's.",
+        help="Where to connect, in the form desk phones have it; without it, where the DNS of "
+        "the account's domain says. Whatever host stands here, its certificate must be the "
+        "domain's.",
         show_default=False,
     ),
 ]
@@ -127,6 +129,7 @@ def make_account(
     made = Account(
         uri,
         outbound_proxy=outbound_proxy or file.get("outbound_proxy", ""),
+        dns_server=file.get("dns_server", ""),
         ca_file=ca_file,
         srtp=chosen,
         display_name=file.get("display_name", ""),

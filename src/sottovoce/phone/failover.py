@@ -45,6 +45,7 @@ async def use_first(
     failures: list[tuple[Target, Unreachable | CertificateRefused]] = []
     refused = False
     for number, target in enumerate(targets):
+        # Departs from RFC 3263 4.3, which goes on to whatever the DNS named next.
         if refused and not target.transport.secure:
             log.warning("%s is not tried: no clear text after a wrong certificate", target)
             continue

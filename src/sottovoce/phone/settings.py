@@ -151,6 +151,7 @@ class Account:
         if named is None and self.allow_clear_text_sip:
             bare = SipUri("sip", None, None, uri.host, uri.port)
             return NextHop(bare, (Transport.TLS, Transport.TCP, Transport.UDP))
+        # Departs from RFC 3263 4.1, which takes UDP where a sip URI and the DNS leave it open.
         kind = _transport_named(named or "tls", f"account {self.uri!r}")
         return _over(uri.host, uri.port, kind)
 
