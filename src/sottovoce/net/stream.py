@@ -105,6 +105,11 @@ class StreamConnection:
             return
         self.state = State.HANDSHAKING
         try:
+            self._socket.getpeername()
+        except OSError as error:  # reset already: the ssl module would leak the descriptor
+            self._loop.call_soon(self._fail, error)
+            return
+        try:
             self._socket = self._context.wrap_socket(
                 self._socket,
                 server_side=self._domain is None,
