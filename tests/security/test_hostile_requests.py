@@ -230,6 +230,13 @@ def test_an_answer_that_names_no_caller_ends_the_request(
     assert len(server.element.transactions) == 0
 
 
+def test_a_request_without_hops_left_reaches_no_phone(alice: Peer, bob: Peer) -> None:
+    to_bob = alice.request("OPTIONS", BOB, f"<{BOB}>").with_replaced("Max-Forwards", "0")
+    assert status_of(alice.send(to_bob)) == [483]
+    to_us = alice.request("OPTIONS", f"sips:{DOMAIN}", f"<sips:{DOMAIN}>")
+    assert status_of(alice.send(to_us.with_replaced("Max-Forwards", "0"))) == [200]
+
+
 def test_pongs_go_out_together(server: Server) -> None:
     """One write for each would make a ping of four octets dearer than a whole request."""
     flow = Flow(Transport.TCP, ("192.0.2.1", 5060), ("198.51.100.1", 40001), connection=1)

@@ -182,8 +182,10 @@ class Node:
     ) -> bool:
         """Sections 16.3 items 2 to 5: scheme, hops left, loops, Proxy-Require."""
         _ = request.uri  # another scheme than sip and sips: 416
+        # What is for the server itself goes no further: to a user's phone it would.
         if request.max_forwards == 0 and not (
-            request.method in ("OPTIONS", "REGISTER") and self._is_ours(request.uri)
+            (request.method == "REGISTER" or request.uri.user is None)
+            and self._is_ours(request.uri)
         ):
             self._element.turn_away(transaction, 483, now)
             return True
