@@ -198,6 +198,7 @@ def test_a_user_added_while_the_server_runs_can_call_at_once(serve: Running) -> 
 WRONG: Sequence[tuple[str, tuple[str, ...], int, str]] = (
     ("wav is missing", ("call", "echo", "--play", "/nonexistent.wav"), 2, "/nonexistent.wav"),
     ("wav is none", ("call", "echo", "--play", __file__), 2, "expected"),
+    ("recording", ("call", "echo", "--record", "/nonexistent/x.wav"), 2, "there is no folder"),
     ("policy", ("call", "echo", "--srtp", "maybe"), 2, "mandatory, optional or off"),
     ("address", ("call", "sips:@@"), 2, "expected sips:user@domain"),
     ("udp and sips", ("call", f"sips:echo@{DOMAIN};transport=udp"), 2, "does not run over UDP"),

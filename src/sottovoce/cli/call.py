@@ -21,6 +21,7 @@ from .phone_options import (
     SettingsOption,
     SrtpOption,
     call_document,
+    check_writable,
     make_account,
 )
 
@@ -148,6 +149,8 @@ class _Script:
         from ..phone import Phone
         from ..phone.call import load_wav
 
+        if self._record is not None:
+            check_writable(self._record)
         if self._play is not None:
             load_wav(self._play, 8000)  # a bad file is told before anybody's phone rings
         stop = asyncio.Event()

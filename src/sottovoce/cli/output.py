@@ -1,6 +1,7 @@
 """What commands print: results on stdout, everything else on stderr, colour only on terminals."""
 
 import json
+import logging
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -40,6 +41,19 @@ def warn(text: str) -> None:
     stderr_console().print(
         f"warning: {one_line(text)}", style="yellow", markup=False, soft_wrap=True
     )
+
+
+class _WarningLines(logging.Handler):
+    """Shows what the library logs in the same form as what commands warn of."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record."""
+        warn(record.getMessage())
+
+
+def show_library_warnings() -> None:
+    """Show warnings of the library on stderr, a line each."""
+    logging.basicConfig(level=logging.WARNING, handlers=[_WarningLines()])
 
 
 def print_error(text: str) -> None:

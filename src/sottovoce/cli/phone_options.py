@@ -11,7 +11,7 @@ import typer
 from ..errors import SettingsError
 from ..secret import Secret
 from .options import read_password
-from .output import warn
+from .output import show_library_warnings, warn
 
 if TYPE_CHECKING:
     from ..phone import Account, Call
@@ -112,6 +112,7 @@ def make_account(
     """
     from ..phone import Account, SrtpPolicy
 
+    show_library_warnings()
     file = _read_file(settings) if settings is not None else {}
     uri = account or file.get("account")
     if not uri:
@@ -176,6 +177,20 @@ def _read_file(path: Path) -> dict[str, str]:
         if not isinstance(value, str):
             raise SettingsError(f'{path}: {key}: expected text in quotes, such as {key} = "…"')
     return found
+
+
+def check_writable(path: Path) -> None:
+    """Raise unless a recording can be written there, before anybody's phone rings.
+
+    Raises:
+        SettingsError: It cannot.
+
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        raise SettingsError(f"{path}: there is no folder {folder}; make it, or name another")
+    if path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise SettingsError(f"{path}: cannot be written; name another file")
 
 
 def call_document(call: "Call") -> dict[str, object]:
