@@ -275,6 +275,10 @@ async def test_a_server_that_answers_503_is_followed_by_the_next(
         assert bob.flow.remote[1] == office.ports["tls"]
         call = await alice.call("bob")
         await call.hangup()
+        async with asyncio.timeout(WAIT_S):
+            while busy.driver.connections:  # bob has left it
+                await asyncio.sleep(0.02)
+
     assert busy.requests == ["REGISTER"]
 
 
