@@ -176,9 +176,9 @@ async def test_stream(ports: dict[str, int], transport: str, cut: bool) -> None:
         assert await read_answers(reader) == [200], name
         writer.close()
 
-    # The octets behind its REGISTER begin a request without a length: the stream is lost, and
-    # with it the answer if both came together.
-    assert answers.pop("dblreq") in ([401], [])
+    # Behind its REGISTER and a second request stand octets of no request: the stream is lost,
+    # and with it what was not yet answered.
+    assert answers.pop("dblreq") in ([], [401], [401, 407])
     assert answers == {name: expected_on_stream(name) for name in answers}
 
 
