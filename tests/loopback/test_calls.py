@@ -20,6 +20,7 @@ from sottovoce import (
 )
 from sottovoce.media.tone import tone, tone_level_dbov
 from sottovoce.media.wav import read_wav
+from sottovoce.server import built_in_numbers
 
 from .conftest import DOMAIN, Office
 
@@ -192,6 +193,23 @@ async def test_a_call_that_cannot_be_has_the_status_that_says_why(
             await alice.call(callee)
 
     assert failure.value.status == status
+
+
+async def test_a_caller_that_vanishes_does_not_keep_a_built_in_number_busy(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(built_in_numbers, "MAX_SILENCE_S", 0.3)
+    await office.start()
+    assert office.server is not None
+    calls = office.server.built_in_numbers._calls
+    async with Phone(office.account("alice"), register=False) as alice:
+        call = await alice.call("music")
+        await asyncio.sleep(0.7)
+        assert len(calls) == 1  # whose packets come is not hung up
+        call.media._port.close()
+        async with asyncio.timeout(WAIT_S):
+            while calls:
+                await asyncio.sleep(0.02)
 
 
 async def test_busy_is_told(office: Office) -> None:

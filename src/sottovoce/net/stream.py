@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
 
-from ..errors import CertificateRefused
+from ..errors import CertificateRefused, Unreachable
 from ..sip.transport import Flow, Transport
 from .tls import TlsSecurity, check_peer, refusal_of, security_of
 
@@ -137,7 +137,9 @@ class StreamConnection:
             self._loop.add_writer(self._fd, self._shake_hands)
             return
         except ssl.SSLError as error:
-            self._fail(CertificateRefused(refusal_of(error, self._domain or "the peer")))
+            text = refusal_of(error, self._domain or "the peer")
+            refused = isinstance(error, ssl.SSLCertVerificationError)
+            self._fail(CertificateRefused(text) if refused else Unreachable(503, text))
             return
         except OSError as error:
             self._fail(error)

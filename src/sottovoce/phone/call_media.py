@@ -211,6 +211,13 @@ class CallMedia:
             await self._clock.wait_tick()
         return self._digits.get_nowait()
 
+    def packets_expected(self) -> int | None:
+        """How many packets came so far; None while none are to come: on hold, or unanswered."""
+        session = self._session
+        if session is None or not session.stream.direction.receives:
+            return None
+        return session.statistics().packets_received
+
     def statistics(self) -> MediaStatistics | None:
         """The numbers until now; None before the first answer."""
         return self._session.statistics() if self._session else None

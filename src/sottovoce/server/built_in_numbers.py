@@ -27,6 +27,8 @@ log = logging.getLogger("sottovoce.server")
 
 #: A call to a built-in number that nobody hangs up.
 MAX_CALL_S: Final = 3600.0
+#: A call from which no packet comes any more: its phone has lost its power or its network.
+MAX_SILENCE_S: Final = 60.0
 
 
 class BuiltInNumbers:
@@ -113,6 +115,7 @@ class BuiltInNumbers:
         self._calls[session] = media
         log.info("= %s answered for %s", _number(session), session.remote_uri)
         self._start(self._play(session, media))
+        self._start(self._end_when_silent(session, media))
 
     def _take_late_answer(self, session: InviteSession, sdp: bytes, now: float) -> None:
         media = self._calls.get(session)
@@ -157,6 +160,18 @@ class BuiltInNumbers:
         except TimeoutError:
             session.hang_up(self._loop.time())
             self._pump()
+
+    async def _end_when_silent(self, session: InviteSession, media: CallMedia) -> None:
+        heard = -1
+        while session in self._calls:
+            await asyncio.sleep(MAX_SILENCE_S)
+            received = media.packets_expected()
+            if received is not None and received == heard:
+                log.info("= %s: nothing heard of %s", _number(session), session.remote_uri)
+                session.hang_up(self._loop.time())
+                self._pump()
+                return
+            heard = -1 if received is None else received
 
     async def _tell_time(self, session: InviteSession, media: CallMedia) -> None:
         now_utc = time.time()
