@@ -1,6 +1,7 @@
 """Requests made to break the server: each is refused, and leaves nothing behind."""
 
 import secrets
+import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
@@ -235,6 +236,20 @@ def test_a_request_without_hops_left_reaches_no_phone(alice: Peer, bob: Peer) ->
     assert status_of(alice.send(to_bob)) == [483]
     to_us = alice.request("OPTIONS", f"sips:{DOMAIN}", f"<sips:{DOMAIN}>")
     assert status_of(alice.send(to_us.with_replaced("Max-Forwards", "0"))) == [200]
+
+
+def test_great_requests_that_have_ended_are_forgotten(server: Server, alice: Peer) -> None:
+    """A user could have filled half a gigabyte with 4,096 requests, kept for ever."""
+    uri = f"sips:echo@{DOMAIN}"
+    alice.prove(alice.request("OPTIONS", uri, f"<{uri}>"))
+    tracemalloc.start()
+    for _ in range(200):
+        request = alice.request("OPTIONS", uri, f"<{uri}>").with_body(bytes(100_000))
+        assert status_of(alice.send(alice.client.authorize(request))) == [200]
+    kept_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert kept_bytes < 100 * 100_000
 
 
 def test_pongs_go_out_together(server: Server) -> None:

@@ -42,6 +42,8 @@ MAX_SESSIONS: Final = 1000
 BUSY_RETRY_AFTER_S: Final = 10
 #: Requests remembered to know merged ones by; older ones that have ended are forgotten.
 MAX_RECENT_REQUESTS: Final = 4096
+#: Fewer are not worth looking through; a great one that has ended keeps over 100 KB.
+_FEW_REQUESTS: Final = 64
 
 
 class UserAgent:
@@ -77,6 +79,7 @@ class UserAgent:
         self._element = element
         self._max_sessions = max_sessions
         self._recent: dict[tuple[str, str, int, str], ServerTransaction] = {}
+        self._tidy_at_requests = _FEW_REQUESTS
 
     @property
     def busy(self) -> bool:
@@ -369,11 +372,12 @@ class UserAgent:
         known = self._recent.get(key)
         if known is not None and known.state is not State.TERMINATED:
             raise Refusal(482, "the same request came another way")
-        if len(self._recent) >= MAX_RECENT_REQUESTS:
+        if len(self._recent) >= min(self._tidy_at_requests, MAX_RECENT_REQUESTS):
             going_on = {k: t for k, t in self._recent.items() if t.state is not State.TERMINATED}
             # Never over the bound, even if all go on: then the oldest are forgotten.
             newest = list(going_on.items())[-MAX_RECENT_REQUESTS // 2 :]
             self._recent = dict(newest)
+            self._tidy_at_requests = max(_FEW_REQUESTS, 2 * len(newest))
         self._recent[key] = transaction
 
     # The rest of the five calls
