@@ -330,7 +330,7 @@ class Driver:
             if target is not None:
                 self._opening_failed(target, error)
             else:
-                log.info("handshake of a peer failed: %s", error)
+                log.info("connection of a peer not opened: %s", error)
             return
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         now = self._loop.time()

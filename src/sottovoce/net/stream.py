@@ -137,7 +137,7 @@ class StreamConnection:
             self._loop.add_writer(self._fd, self._shake_hands)
             return
         except ssl.SSLError as error:
-            text = refusal_of(error, self._domain or "the peer")
+            text = refusal_of(error, self._domain)
             refused = isinstance(error, ssl.SSLCertVerificationError)
             self._fail(CertificateRefused(text) if refused else Unreachable(503, text))
             return

@@ -118,8 +118,14 @@ def security_of(connection: ssl.SSLSocket) -> TlsSecurity:
     return TlsSecurity(connection.version() or "", cipher[0] if cipher else "", identities, issuer)
 
 
-def refusal_of(error: ssl.SSLError, domain: str) -> str:
-    """Put a failed handshake into one line, with the mend where there is one."""
+def refusal_of(error: ssl.SSLError, domain: str | None) -> str:
+    """Put a failed handshake into one line, with the mend where there is one.
+
+    Args:
+        error: What OpenSSL says.
+        domain: Whom the peer had to prove; None if the peer connected to us.
+
+    """
     if isinstance(error, ssl.SSLCertVerificationError):
         found = error.verify_message or "not valid"
         mend = {
@@ -129,6 +135,7 @@ def refusal_of(error: ssl.SSLError, domain: str) -> str:
             19: "give its CA with --ca FILE, if it is the right server",  # self-signed root
             20: "give its CA with --ca FILE, if it is the right server",  # issuer unknown
         }.get(error.verify_code, "ask the operator of the server")
-        return f"the certificate shown for {domain} is refused: {found}; {mend}"
+        return f"the certificate shown for {domain or 'the peer'} is refused: {found}; {mend}"
     reason = (error.reason or str(error)).replace("_", " ").lower()
-    return f"the TLS handshake with the server of {domain} failed: {reason}"
+    whom = f" with the server of {domain}" if domain else ""
+    return f"the TLS handshake{whom} failed: {reason}"

@@ -63,7 +63,8 @@ async def use_first(
             refused = refused or isinstance(error, CertificateRefused)
         else:
             return
-        log.warning("%s", _told(*failures[-1]))
+        if number + 1 < len(targets):  # the last one's is told by the exception
+            log.warning("%s", _told(*failures[-1]))
     if len(failures) == 1:
         raise failures[0][1]
     told = " / ".join(_told(target, error) for target, error in failures)
