@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from sottovoce.errors import SettingsError
 from sottovoce.media.tone import tone, tone_level_dbov
 from sottovoce.media.wav import WavWriter, read_wav
 from sottovoce.phone import Account
@@ -206,10 +207,18 @@ class Baresip:
             assert time.monotonic() < end, log.read_text(errors="replace")[-2000:]
             await asyncio.sleep(0.05)
 
-    def recording(self) -> Path:
-        """What it heard."""
-        (heard_file,) = self.folder.glob("dump-*-dec.wav")
-        return heard_file
+    async def recording(self) -> Path:
+        """What it heard; it writes the file's sizes a moment after the call."""
+        end = time.monotonic() + START_TIMEOUT_S
+        while True:
+            (heard_file,) = self.folder.glob("dump-*-dec.wav")
+            try:
+                read_wav(heard_file.read_bytes(), name=heard_file.name)
+            except SettingsError:
+                assert time.monotonic() < end
+                await asyncio.sleep(0.05)
+            else:
+                return heard_file
 
     async def close(self) -> None:
         if self._writer is not None:

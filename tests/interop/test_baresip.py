@@ -38,7 +38,7 @@ async def test_our_phone_calls_baresip_and_both_hear_each_other(
     assert statistics is not None
     assert statistics.packets_authenticated == statistics.packets_received > 100
     assert heard(recording, THEIR_TONE_HZ, OUR_TONE_HZ)
-    assert heard(baresip.recording(), OUR_TONE_HZ, THEIR_TONE_HZ)
+    assert heard(await baresip.recording(), OUR_TONE_HZ, THEIR_TONE_HZ)
 
 
 async def test_baresip_calls_our_phone_and_both_hear_each_other(
@@ -60,4 +60,4 @@ async def test_baresip_calls_our_phone_and_both_hear_each_other(
 
     assert call.ended_by_remote
     assert heard(recording, THEIR_TONE_HZ, OUR_TONE_HZ)
-    assert heard(baresip.recording(), OUR_TONE_HZ, THEIR_TONE_HZ)
+    assert heard(await baresip.recording(), OUR_TONE_HZ, THEIR_TONE_HZ)
