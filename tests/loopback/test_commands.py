@@ -61,9 +61,21 @@ class Running:
         )  # fmt: skip
 
 
-def run(*arguments: str, stdin: str = "", **environment: str) -> Finished:
+#: A network of its own: sound in clear is taken from whoever sends it, so late packets of
+#: another test's call, to a port that it gave back, could lead a phone's sound astray.
+ALONE = ["unshare", "--map-root-user", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+
+
+def can_be_alone() -> bool:
+    try:
+        return subprocess.run([*ALONE, "true"], capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def run(*arguments: str, stdin: str = "", alone: bool = False, **environment: str) -> Finished:
     done = subprocess.run(
-        [*PROGRAM, *arguments],
+        [*(ALONE if alone and can_be_alone() else []), *PROGRAM, *arguments],
         input=stdin,
         text=True,
         capture_output=True,
@@ -339,22 +351,16 @@ def test_clear_text_sip_is_off_unless_asked_for_by_its_long_name(tmp_path: Path)
     assert "allow_clear_text_sip" in finished.error
 
 
-@pytest.mark.timeout(90)
 def test_demo_shows_what_a_third_party_gets_by_tap(tmp_path: Path) -> None:
     """The tap is what an ordinary user has; the packet socket has a test of its own."""
-    finished = run("demo", "--json", "--tap", "--out", str(tmp_path))
-    if any(0 < act["audio_seconds_recovered"] < 10 for act in finished.document["acts"]):
-        # Seen once in some ten runs of everything at once, never alone: one direction of a call
-        # is missed.  Not understood yet; what was found is printed, and the acts play again.
-        print(finished.out)
-        finished = run("demo", "--json", "--tap", "--out", str(tmp_path))
+    finished = run("demo", "--json", "--tap", "--out", str(tmp_path), alone=True)
     acts = {act["name"]: act for act in finished.document["acts"]}
 
     assert finished.status == 0, finished.error
     assert list(acts) == ["clear", "keys-in-clear", "secure"]
     for name in ("clear", "keys-in-clear"):
         assert acts[name]["sip_messages_readable"] == acts[name]["sip_messages_captured"] > 15
-        assert acts[name]["audio_seconds_recovered"] > 10
+        assert acts[name]["audio_seconds_recovered"] > 10, finished.out
         assert acts[name]["audio_matches_original"] is True
         assert acts[name]["srtp_key_recovered"] is (name == "keys-in-clear")
     secure = acts["secure"]
